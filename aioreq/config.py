@@ -1,0 +1,166 @@
+"""Options as small frozen values, checked where they are made. Knows nothing of what reads them."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from dataclasses import dataclass, field
+from os import PathLike
+
+__all__ = ["IDEMPOTENT", "TLS", "Limits", "Retry", "Timeout"]
+
+# RFC 9110 section 9.2.2.
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
+def _check_seconds(owner: str, name: str, value: float | None) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{owner}({name}=...) takes seconds or None, not {type(value).__name__}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{owner}({name}={value!r}): seconds can't be negative or NaN")
+
+
+def _check_count(owner: str, name: str, value: int, least: int = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{owner}({name}=...) takes a whole number, not {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{owner}({name}={value}): must be at least {least}")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Seconds each phase may take; None is no limit.
+
+    `total` runs from the first granted connection slot to the last byte of the body, across redirects, retries and
+    authentication. `pool` is the wait for a slot, `connect` DNS, TCP and TLS together, `read` the longest silence while bytes are
+    wanted, `write` the longest time in which the peer takes no byte.
+
+    >>> Timeout(total=30, read=5)
+    Timeout(total=30, pool=None, connect=10, read=5, write=60)
+    """
+
+    total: float | None = None
+    pool: float | None = None
+    connect: float | None = 10
+    read: float | None = 60
+    write: float | None = 60
+
+    def __post_init__(self) -> None:
+        for name in ("total", "pool", "connect", "read", "write"):
+            _check_seconds("Timeout", name, getattr(self, name))
+
+    @classmethod
+    def of(cls, value: Timeout | float | None) -> Timeout:
+        """A `Timeout` from what a user gives: a plain number bounds the whole request and the wait for a slot; None is no limit."""
+        if isinstance(value, Timeout):
+            return value
+        if value is None:
+            return cls(connect=None, read=None, write=None)
+        _check_seconds("Timeout", "total", value)
+        return cls(total=value, pool=value, connect=value, read=None, write=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Everything that is bounded, by name.
+
+    Connections: `connections` in all, `per_host` for each origin (0: no limit of its own), `idle` kept open and unused, closed after
+    `idle_timeout` seconds. Messages, in bytes unless said: `head` (status line and header section together), `headers` (a count of
+    fields), `trailers`, `chunk_extensions` (all chunk extensions of one body), `informational` (a count of 1xx responses before the
+    final one), `body` (a buffered response, decoded), `ratio` (decoded to encoded, applied past 8 MiB decoded).
+
+    >>> Limits(per_host=6).connections
+    100
+    """
+
+    connections: int = 100
+    per_host: int = 0
+    idle: int = 100
+    idle_timeout: float = 15
+    head: int = 65536
+    headers: int = 256
+    trailers: int = 16384
+    chunk_extensions: int = 16384
+    informational: int = 16
+    body: int = 512 * 1024 * 1024
+    ratio: int = 100
+
+    def __post_init__(self) -> None:
+        _check_count("Limits", "connections", self.connections, 1)
+        for name in ("per_host", "idle", "head", "headers", "trailers", "chunk_extensions", "informational", "body"):
+            _check_count("Limits", name, getattr(self, name))
+        _check_count("Limits", "ratio", self.ratio, 1)
+        if self.idle_timeout is None:
+            raise TypeError("Limits(idle_timeout=None): give seconds; 0 keeps no connection")
+        _check_seconds("Limits", "idle_timeout", self.idle_timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed request is tried again, by a new attempt.
+
+    `attempts` come after the first one, for `methods` only and only where the body can be sent again: on a failure to connect, and on
+    a connection lost before any byte of the response. The pause before attempt n is `backoff * 2 ** (n - 1)` seconds, halved at most
+    at random so that clients don't march in step, and never longer than `max_wait`.
+
+    >>> Retry(attempts=0).attempts
+    0
+    """
+
+    attempts: int = 2
+    methods: frozenset[str] = IDEMPOTENT
+    backoff: float = 0.1
+    max_wait: float = 5
+
+    def __post_init__(self) -> None:
+        _check_count("Retry", "attempts", self.attempts)
+        _check_seconds("Retry", "backoff", self.backoff)
+        _check_seconds("Retry", "max_wait", self.max_wait)
+        object.__setattr__(self, "methods", frozenset(self.methods))
+
+    @classmethod
+    def of(cls, value: Retry | int | None) -> Retry:
+        """A `Retry` from what a user gives: a number is `attempts`; None or 0 never retries."""
+        if isinstance(value, Retry):
+            return value
+        return cls(attempts=0 if value is None else value)
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How a TLS connection is made; equal values share connections, differing ones never do.
+
+    `verify=False` accepts any certificate. `ca` is a file or directory of PEM certificates trusted in place of the system's. `cert` is
+    a client certificate: a PEM path, or (certificate, key), or (certificate, key, password). `context` is an `ssl.SSLContext` of your
+    own, used as it is. `keylog` is a file for the session secrets (default: the environment's SSLKEYLOGFILE).
+
+    >>> TLS(verify=False).verify
+    False
+    """
+
+    verify: bool = True
+    ca: str | PathLike[str] | None = None
+    cert: str | PathLike[str] | tuple[str, ...] | None = field(default=None, repr=False)
+    context: ssl.SSLContext | None = None
+    keylog: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.verify, bool):
+            raise TypeError("TLS(verify=...) takes True or False; Client(verify=...) also takes a context or a CA path")
+        if isinstance(self.cert, list):
+            object.__setattr__(self, "cert", tuple(self.cert))
+        if self.context is not None and (not self.verify or self.ca or self.cert or self.keylog):
+            raise ValueError("TLS(context=...): set verify, ca, cert and keylog on the context itself")
+
+    @classmethod
+    def of(cls, verify: bool | ssl.SSLContext | str | PathLike[str]) -> TLS:
+        """A `TLS` from what a user gives as `verify=`: True, False, an `ssl.SSLContext` or a CA path."""
+        if isinstance(verify, bool):
+            return cls(verify=verify)
+        if isinstance(verify, ssl.SSLContext):
+            return cls(context=verify)
+        if isinstance(verify, str | PathLike):
+            return cls(ca=verify)
+        raise TypeError(f"verify= takes True, False, an ssl.SSLContext or a CA path, not {type(verify).__name__}")

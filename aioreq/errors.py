@@ -1,0 +1,189 @@
+"""Every error aioreq raises: who is at fault, in which phase, to whom, after how long.
+
+    AioreqError                             .request, .url; never an empty message
+      InvalidURL, InvalidHeader             (ValueError) ours: nothing was sent
+      ConnectError                          (ConnectionError) no connection was made
+        DNSError
+        TLSError
+          CertificateError
+        ConnectTimeout                      (also a RequestTimeout)
+      RequestTimeout                        (TimeoutError)
+        PoolTimeout ConnectTimeout ReadTimeout WriteTimeout TotalTimeout
+      ProtocolError
+        RemoteProtocolError                 the peer broke RFC 9112
+        LocalProtocolError                  we would have
+        LimitExceeded                       .limit names the cap and how to raise it
+      ConnectionLost                        (ConnectionError) the peer went away
+        IncompleteBody                      .partial .received .expected
+      DecodeError                           .partial: what decoded before the fault
+      TooManyRedirects                      .response: the redirect that was one too many
+      StatusError                           .response
+      ClientClosed                          (RuntimeError)
+
+Extras are keyword-only: an OSError child that is built with two positional arguments would print `[Errno ...]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models import Request, Response, StreamResponse
+
+__all__ = [
+    "AioreqError",
+    "CertificateError",
+    "ClientClosed",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "DNSError",
+    "DecodeError",
+    "IncompleteBody",
+    "InvalidHeader",
+    "InvalidURL",
+    "LimitExceeded",
+    "LocalProtocolError",
+    "PoolTimeout",
+    "ProtocolError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "RequestTimeout",
+    "StatusError",
+    "TLSError",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "WriteTimeout",
+]
+
+
+class AioreqError(Exception):
+    """The root: `except aioreq.AioreqError` catches all of them and nothing else.
+
+    `request` is the request that failed, as it was sent (after redirects: the last one), or None where none was made yet.
+    """
+
+    request: Request | None = None
+
+    def __init__(self, message: str = "", *, request: Request | None = None, **extras: Any) -> None:
+        super().__init__(message or f"{type(self).__name__}: no detail was given")
+        if request is not None:
+            self.request = request
+        for name, value in extras.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} takes no {name!r}")
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions travel between processes: what can't be pickled (the request, a response) stays behind.
+        state = {k: v for k, v in self.__dict__.items() if k not in ("request", "response")}
+        return (type(self), (str(self),), state)
+
+
+class InvalidURL(AioreqError, ValueError):
+    """The URL can't be requested; nothing was sent."""
+
+
+class InvalidHeader(AioreqError, ValueError):
+    """A method, target, field name or field value holds what RFC 9110 forbids there; nothing was sent."""
+
+
+class ConnectError(AioreqError, ConnectionError):
+    """No connection could be made; nothing was sent."""
+
+
+class DNSError(ConnectError):
+    """The host name has no address, or the resolver failed."""
+
+
+class TLSError(ConnectError):
+    """The TLS handshake failed."""
+
+
+class CertificateError(TLSError):
+    """The server's certificate is not valid for this host."""
+
+
+class RequestTimeout(AioreqError, TimeoutError):
+    """A deadline passed. The subclass says which one."""
+
+
+class PoolTimeout(RequestTimeout):
+    """No connection slot became free in time (`Timeout.pool`); nothing was sent."""
+
+
+class ConnectTimeout(RequestTimeout, ConnectError):
+    """No connection was made in time (`Timeout.connect`: DNS, TCP and TLS together); nothing was sent."""
+
+
+class ReadTimeout(RequestTimeout):
+    """No byte arrived for `Timeout.read` seconds while one was wanted."""
+
+
+class WriteTimeout(RequestTimeout):
+    """The peer took no byte of the request for `Timeout.write` seconds."""
+
+
+class TotalTimeout(RequestTimeout):
+    """`Timeout.total` passed before the last byte of the body."""
+
+
+class ProtocolError(AioreqError):
+    """HTTP's rules were broken."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what RFC 9112 forbids. The connection was closed."""
+
+
+class LocalProtocolError(ProtocolError):
+    """The request asked for what RFC 9112 forbids. Nothing was sent, or the connection was closed."""
+
+
+class LimitExceeded(ProtocolError):
+    """A named limit was passed; `limit` is its name in `Limits`, and the message says how to raise it."""
+
+    limit: str = ""
+
+
+class ConnectionLost(AioreqError, ConnectionError):
+    """The connection ended before the response did.
+
+    `response_started` tells whether any byte of the response had arrived.
+    """
+
+    response_started: bool = False
+
+
+class IncompleteBody(ConnectionLost):
+    """The body stopped before its end. What had arrived is in `partial`.
+
+    `received` counts raw body bytes; `expected` is the declared length, None for a chunked body.
+    """
+
+    partial: bytes = b""
+    received: int = 0
+    expected: int | None = None
+    response: Response | StreamResponse | None = None
+
+
+class DecodeError(AioreqError):
+    """The body isn't what its Content-Encoding (or its declared charset, or JSON) says; `partial` holds what was decoded before."""
+
+    partial: bytes = b""
+
+
+class TooManyRedirects(AioreqError):
+    """`max_redirects` was passed; `response` is the last redirect, `response.redirects` the earlier ones."""
+
+    response: Response | StreamResponse | None = None
+
+
+class StatusError(AioreqError):
+    """`raise_for_status` met a 4xx or 5xx; `response` is that response."""
+
+    response: Response | StreamResponse | None = None
+
+
+class ClientClosed(AioreqError, RuntimeError):
+    """The client was closed before or during the request."""

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import enum
 import math
 import ssl
 from dataclasses import dataclass, field
-from os import PathLike
+from os import PathLike, fspath
+from typing import Final
 
-__all__ = ["IDEMPOTENT", "TLS", "Limits", "Retry", "Timeout"]
+__all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Retry", "Timeout", "Unset"]
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: "not given", where None means something of its own (`json=None` sends `null`)."""
+
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Final = Unset.UNSET
 
 # RFC 9110 section 9.2.2.
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -161,6 +178,7 @@ class TLS:
             return cls(verify=verify)
         if isinstance(verify, ssl.SSLContext):
             return cls(context=verify)
-        if isinstance(verify, str | PathLike):
-            return cls(ca=verify)
-        raise TypeError(f"verify= takes True, False, an ssl.SSLContext or a CA path, not {type(verify).__name__}")
+        try:
+            return cls(ca=fspath(verify))
+        except TypeError:
+            raise TypeError(f"verify= takes True, False, an ssl.SSLContext or a CA path, not {type(verify).__name__}") from None

@@ -1,0 +1,127 @@
+"""aioreq: an asyncio HTTP client with a compiled parser. Start with `Client`, or with `aioreq.get(url)` in a plain script.
+
+The public names, listed by hand. Each is imported on its first use (PEP 562), so that `import aioreq` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import errors, http, middlewares, testing
+    from .auth import BasicAuth
+    from .bulk import get_requests
+    from .client import Client, StreamClient
+    from .config import TLS, Limits, Retry, Timeout
+    from .cookies import Cookie, CookieJar
+    from .errors import (
+        AioreqError,
+        CertificateError,
+        ClientClosed,
+        ConnectError,
+        ConnectionLost,
+        ConnectTimeout,
+        DecodeError,
+        DNSError,
+        IncompleteBody,
+        InvalidHeader,
+        InvalidURL,
+        LimitExceeded,
+        LocalProtocolError,
+        PoolTimeout,
+        ProtocolError,
+        ReadTimeout,
+        RemoteProtocolError,
+        RequestTimeout,
+        StatusError,
+        TLSError,
+        TooManyRedirects,
+        TotalTimeout,
+        WriteTimeout,
+    )
+    from .headers import ResponseHeaders
+    from .models import Request, Response, StreamResponse
+    from .sync import delete, get, head, options, patch, post, put, request
+
+__all__ = [
+    "TLS",
+    "AioreqError",
+    "BasicAuth",
+    "CertificateError",
+    "Client",
+    "ClientClosed",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "Cookie",
+    "CookieJar",
+    "DNSError",
+    "DecodeError",
+    "IncompleteBody",
+    "InvalidHeader",
+    "InvalidURL",
+    "LimitExceeded",
+    "Limits",
+    "LocalProtocolError",
+    "PoolTimeout",
+    "ProtocolError",
+    "ReadTimeout",
+    "RemoteProtocolError",
+    "Request",
+    "RequestTimeout",
+    "Response",
+    "ResponseHeaders",
+    "Retry",
+    "StatusError",
+    "StreamClient",
+    "StreamResponse",
+    "TLSError",
+    "Timeout",
+    "TooManyRedirects",
+    "TotalTimeout",
+    "WriteTimeout",
+    "__version__",
+    "delete",
+    "errors",
+    "get",
+    "get_requests",
+    "head",
+    "http",
+    "middlewares",
+    "options",
+    "patch",
+    "post",
+    "put",
+    "request",
+    "testing",
+]
+
+_SUBMODULES = frozenset({"errors", "http", "middlewares", "testing"})
+_HOMES = {
+    "auth": ("BasicAuth",),
+    "bulk": ("get_requests",),
+    "client": ("Client", "StreamClient"),
+    "config": ("TLS", "Limits", "Retry", "Timeout"),
+    "cookies": ("Cookie", "CookieJar"),
+    "headers": ("ResponseHeaders",),
+    "models": ("Request", "Response", "StreamResponse"),
+    "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME_OF.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

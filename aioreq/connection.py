@@ -1,0 +1,531 @@
+"""One connection: one exchange at a time, flow control, deadlines. Never sees a redirect, a cookie, a pool's queue or how it was opened.
+
+The transport's callbacks end in the parser, the parser's callbacks end here, and one future joins them to the coroutine that waits. An
+exchange ends in exactly one place: `_settle` (the whole response arrived) or `_fail`. A connection is given back by `_settle` alone, and
+only if nothing about it is in doubt; everything else closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Protocol, cast
+
+from .config import Limits
+from .errors import (
+    AioreqError,
+    ConnectionLost,
+    IncompleteBody,
+    LocalProtocolError,
+    ProtocolError,
+    ReadTimeout,
+    RequestTimeout,
+    TotalTimeout,
+    WriteTimeout,
+)
+from .models import Request, Response, StreamResponse
+from .parser import ResponseParser
+from .request_body import StreamedBody
+from .response_body import ResponseBody, body_too_large
+
+__all__ = ["BufferedFace", "Connection", "Owner", "PlainFace"]
+
+INFINITE = float("inf")
+# Two timers of the loops may fire this much early: asyncio rounds to its clock's resolution, uvloop to milliseconds.
+CLOCK_SLACK = 0.002
+JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
+UPLOAD_CHUNK = 64 * 1024
+DRAIN_SECONDS = 5.0  # a dropped body that takes longer than this isn't worth its connection
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection: exactly one of the two after each exchange, and `lost` exactly once."""
+
+    def freed(self, connection: Connection) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+
+
+class Connection:
+    """Reused from one exchange to the next. `peer` names it in errors: host:port."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, peer: str, secure: bool) -> None:
+        self.loop = loop
+        self.peer = peer
+        self.secure = secure
+        self.owner: Owner | None = None
+        self.transport: asyncio.Transport | None = None
+        self.served = 0  # exchanges that ended well
+        self.closed = False
+        self.idle_since = 0.0
+        self._parser = ResponseParser(self, limits)
+        # The exchange under way; all None or empty between exchanges.
+        self._request: Request | None = None
+        self._future: asyncio.Future[Response | StreamResponse] | None = None
+        self._head: tuple[str, int, bytes, list[tuple[bytes, bytes]]] | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._body: ResponseBody | None = None
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self._ended = False
+        self._began = 0.0
+        self._close_asked = False
+        # The upload.
+        self._sent = True
+        self._uploader: asyncio.Task[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._write_paused = False
+        self._rescue_fd = -1
+        # Deadlines in force (loop time) and the one timer, which only ever looks whether they have moved on.
+        self._deadline = INFINITE
+        self._read_limit = INFINITE
+        self._write_limit = INFINITE
+        self._wanted_since = INFINITE
+        self._blocked_since = INFINITE
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = INFINITE
+        self._reading_paused = False
+
+    # -- the exchange
+
+    async def exchange(self, request: Request, head: bytes, close_asked: bool) -> Response | StreamResponse:
+        """The response to `request`, whose head is already written out: whole for a buffered 2xx, else as soon as its head is in.
+
+        Errors: ConnectionLost, RequestTimeout, ProtocolError, and whatever the request's own body raises.
+        """
+        assert self.transport is not None and self._request is None
+        now = self.loop.time()
+        future: asyncio.Future[Response | StreamResponse] = self.loop.create_future()
+        self._future = future
+        self._request = request
+        self._began = now
+        self._close_asked = close_asked
+        self._parser.expect(request.method)
+        timeout = request.timeout
+        self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
+        self._read_limit = INFINITE if timeout.read is None else timeout.read
+        body = request.body
+        if body is None:
+            self.transport.write(head)
+        elif isinstance(body, bytes) and len(body) <= JOINED_BODY:
+            self.transport.write(head + body)
+        else:
+            self._start_upload(body, head, timeout.write)
+        if self._sent:
+            self._want(now)
+        elif self._deadline < self._armed:
+            self._arm(self._deadline)
+        try:
+            return await future
+        except BaseException:
+            self._abandon(future)
+            raise
+
+    def _abandon(self, future: asyncio.Future[Response | StreamResponse]) -> None:
+        """Whoever waited for `future` is gone; the connection may by now serve somebody else, who must not notice."""
+        if self._future is future:
+            self.close()
+        elif future.done() and not future.cancelled() and future.exception() is None:
+            response = future.result()
+            if isinstance(response, StreamResponse):
+                response.abort()
+
+    def _settle(self) -> None:
+        """The response is whole: resolve it and give the connection back, or close it where anything is in doubt."""
+        request, future, body, head = self._request, self._future, self._body, self._head
+        assert request is not None and self.transport is not None
+        parser = self._parser
+        reusable = parser.keep_alive and self._sent and not self._close_asked and not parser.rest() and not self.closed
+        if body is None:
+            assert head is not None
+            raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            response = Response(request, *head, raw, self._trailers)
+            self._clear()
+            if future is not None and not future.done():
+                future.set_result(response)
+        else:
+            trailers = self._trailers
+            self._clear()
+            body.end(trailers)
+        if reusable and not self.transport.is_closing():
+            self.served += 1
+            self.idle_since = self.loop.time()
+            if self._reading_paused:
+                self._reading_paused = False
+                self.transport.resume_reading()
+            if self.owner is not None:
+                self.owner.freed(self)
+        else:
+            self.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """The exchange can't go on: whoever waits gets the error, the connection is closed."""
+        future, body, request = self._future, self._body, self._request
+        if isinstance(error, AioreqError) and error.request is None:
+            error.request = request
+        self._clear()
+        if body is not None:
+            body.fail(error)
+        elif future is not None and not future.done():
+            future.set_exception(error)
+        self.close()
+
+    def _clear(self) -> None:
+        self._request = self._future = self._head = self._body = None
+        self._ended = False
+        if self._chunks:
+            self._chunks = []
+        self._size = 0
+        self._trailers = []
+        self._wanted_since = INFINITE
+        if not self._sent:
+            self._stop_upload()
+
+    def close(self) -> None:
+        """Close now. An exchange under way fails; its slot is given back here, once. May be called at any time."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.transport is not None:
+            self.transport.abort()
+        if self._request is not None:
+            self._fail(ConnectionLost(f"the connection to {self.peer} was closed by this side {self._phase()}", request=self._request))
+        if self.owner is not None:
+            self.owner.lost(self)
+
+    # -- the transport's side
+
+    def opened(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        if self.closed:
+            transport.abort()
+
+    def received(self, data: bytes | memoryview) -> None:
+        if self._request is None:
+            # Nobody asked: whatever it is, it must never answer the next request.
+            self.close()
+            return
+        try:
+            self._parser.feed(data)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if self._ended:
+            self._settle()
+        elif self._wanted_since != INFINITE:
+            self._wanted_since = self.loop.time()
+
+    def eof(self) -> None:
+        if self._request is not None:
+            if self._parser.feed_eof():
+                self._settle()
+            else:
+                self._fail(self._cut("closed the connection"))
+        self.close()
+
+    def lost(self, error: Exception | None) -> None:
+        if self._request is not None and error is not None and self._rescue_fd >= 0:
+            self._rescue()
+        if self._request is not None and error is None:
+            self.eof()  # over TLS the loops report an end without close_notify this way
+        if self._request is not None:
+            lost = self._cut(f"broke the connection ({error})")
+            lost.__cause__ = error
+            self._fail(lost)
+        self.close()
+
+    def write_paused(self, paused: bool) -> None:
+        self._write_paused = paused
+        if not paused and self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def _cut(self, what: str) -> ConnectionLost:
+        head = f"{self.peer} {what} {self._phase()}"
+        if self._head is not None:
+            partial, received, expected = b"".join(self._chunks), self._size, self._parser.content_length
+        elif self._body is not None:
+            partial, received, expected = b"", self._body.received, self._body.expected
+        else:
+            return ConnectionLost(head, request=self._request, response_started=self._parser.started)
+        of = f" of {expected}" if expected is not None else ""
+        return IncompleteBody(
+            f"{head}: {received}{of} bytes of the body had arrived",
+            request=self._request,
+            response_started=True,
+            partial=partial,
+            received=received,
+            expected=expected,
+        )
+
+    def _phase(self) -> str:
+        seconds = f"{self.loop.time() - self._began:.3f} s into {self._request!r}"
+        if self._head is not None or self._body is not None:
+            return f"during the response's body, {seconds}"
+        if self._parser.started:
+            return f"during the response's head, {seconds}"
+        return f"before any byte of the response, {seconds}" if self._sent else f"during the upload, {seconds}"
+
+    # -- the parser's side
+
+    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+        if status < 200 and status != 101:
+            return
+        request = self._request
+        assert request is not None
+        expected = self._parser.content_length
+        if not request.stream and 200 <= status < 300:
+            self._head = (version, status, reason, fields)
+            if expected is not None and expected > request.most_body and request.method != "HEAD":
+                raise body_too_large(request.most_body)
+            return
+        future, self._future = self._future, None
+        assert future is not None
+        self._wanted_since = INFINITE
+        body = self._body = ResponseBody(self, self.loop, expected)
+        if future.done():
+            # Cancelled in this very tick: the waiter's own clean-up can't tell any more, so the rest is dropped here.
+            body.close(drain=False)
+        else:
+            future.set_result(StreamResponse(request, version, status, reason, fields, body))
+
+    def on_body(self, data: bytes) -> None:
+        if self._request is None:
+            return  # given up earlier in this very feed
+        if self._body is not None:
+            self._body.feed(data)
+            return
+        self._size += len(data)
+        if self._size > self._request.most_body:
+            raise body_too_large(self._request.most_body)
+        self._chunks.append(data)
+
+    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        # Whether bytes stand behind the message is known only when the parser is done with the feed: see _settle.
+        if self._request is not None:
+            self._ended = True
+            self._trailers = trailers
+
+    # -- the body's side (response_body.BodySource)
+
+    def pause_body(self) -> None:
+        if self.transport is not None and not self._reading_paused and not self.closed:
+            self._reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_body(self) -> None:
+        if self.transport is not None and self._reading_paused and not self.closed:
+            self._reading_paused = False
+            self.transport.resume_reading()
+
+    def wait_body(self, waiting: bool) -> None:
+        if waiting:
+            self._want(self.loop.time())
+        else:
+            self._wanted_since = INFINITE
+
+    def drain_body(self) -> None:
+        self._deadline = min(self._deadline, self.loop.time() + DRAIN_SECONDS)
+        if self._deadline < self._armed:
+            self._arm(self._deadline)
+
+    def abort_body(self) -> None:
+        self.close()
+
+    # -- deadlines
+
+    def _want(self, now: float) -> None:
+        """From now on bytes are wanted: the read limit counts, and the timer stands no later than what is due first."""
+        self._wanted_since = now
+        due = min(self._deadline, now + self._read_limit)
+        if due < self._armed:
+            self._arm(due)
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = due
+        self._timer = self.loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._armed = INFINITE
+        if self._request is None:
+            return
+        past = self.loop.time() + CLOCK_SLACK
+        read_due = self._wanted_since + self._read_limit
+        write_due = self._blocked_since + self._write_limit
+        if self._deadline <= past:
+            self._time_out(TotalTimeout, "the total limit passed")
+        elif read_due <= past:
+            self._time_out(ReadTimeout, f"{self.peer} sent nothing for {self._read_limit:g} s")
+        elif write_due <= past:
+            self._time_out(WriteTimeout, f"{self.peer} took nothing for {self._write_limit:g} s")
+        else:
+            due = min(self._deadline, read_due, write_due)
+            if due < INFINITE:
+                self._arm(due)
+
+    def _time_out(self, kind: type[RequestTimeout], what: str) -> None:
+        self._fail(kind(f"{what} {self._phase()} ({self.peer})", request=self._request))
+
+    # -- the upload
+
+    def _start_upload(self, body: bytes | StreamedBody, head: bytes, limit: float | None) -> None:
+        assert self.transport is not None
+        self._sent = False
+        self._write_limit = INFINITE if limit is None else limit
+        if not self.secure:
+            # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered: it is read
+            # from a descriptor of our own.
+            with contextlib.suppress(OSError, AttributeError, ValueError):
+                self._rescue_fd = os.dup(self.transport.get_extra_info("socket").fileno())
+        self.transport.write(head)
+        self._uploader = self.loop.create_task(self._upload(body))
+
+    async def _upload(self, body: bytes | StreamedBody) -> None:
+        request = self._request
+        try:
+            if isinstance(body, bytes):
+                view = memoryview(body)
+                for start in range(0, len(body), UPLOAD_CHUNK):
+                    await self._write(view[start : start + UPLOAD_CHUNK])
+            else:
+                await self._stream(body)
+        except Exception as error:
+            if self._request is request:
+                self._fail(error)
+            return
+        if self._request is request:
+            self._uploader = None
+            self._sent = True
+            self._close_rescue()
+            if self._body is None:
+                self._want(self.loop.time())
+
+    async def _stream(self, body: StreamedBody) -> None:
+        left = body.length
+        async with contextlib.aclosing(body.chunks()) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                if not chunk:
+                    continue  # an empty chunk would end a chunked body
+                if left is None:
+                    await self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    continue
+                left -= len(chunk)
+                if left < 0:
+                    raise LocalProtocolError(f"the request body is longer than its Content-Length of {body.length} bytes")
+                await self._write(chunk)
+        if left is None:
+            await self._write(b"0\r\n\r\n")
+        elif left:
+            raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
+
+    async def _write(self, data: bytes | memoryview) -> None:
+        assert self.transport is not None
+        if self.closed:
+            raise ConnectionLost(f"the connection to {self.peer} was closed during the upload")
+        self.transport.write(data)
+        if not self._write_paused:
+            return
+        self._writable = self.loop.create_future()
+        self._blocked_since = self.loop.time()
+        due = self._blocked_since + self._write_limit
+        if due < self._armed:
+            self._arm(due)
+        try:
+            await self._writable
+        finally:
+            self._blocked_since = INFINITE
+            self._writable = None
+
+    def _stop_upload(self) -> None:
+        # The connection stays marked as not fully sent: it can't be reused, and is closed by whoever called.
+        self._close_rescue()
+        uploader, self._uploader = self._uploader, None
+        if uploader is not None and uploader is not _running_task():
+            uploader.cancel()
+
+    def _close_rescue(self) -> None:
+        if self._rescue_fd >= 0:
+            os.close(self._rescue_fd)
+            self._rescue_fd = -1
+
+    def _rescue(self) -> None:
+        """Take in what had arrived before the connection broke during the upload: an early 413 or 401 is an answer, not a broken pipe."""
+        with contextlib.suppress(OSError):
+            while self._rescue_fd >= 0 and self._request is not None and (data := os.read(self._rescue_fd, 65536)):
+                self.received(data)
+        if self._request is not None and self._parser.started and self._parser.close_delimited and self._parser.feed_eof():
+            self._settle()
+
+
+def _running_task() -> asyncio.Task[object] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+class PlainFace(asyncio.Protocol):
+    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connection.opened(cast(asyncio.Transport, transport))
+
+    def data_received(self, data: bytes) -> None:
+        self.connection.received(data)
+
+    def eof_received(self) -> None:
+        self.connection.eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.connection.lost(error)
+
+    def pause_writing(self) -> None:
+        self.connection.write_paused(True)
+
+    def resume_writing(self) -> None:
+        self.connection.write_paused(False)
+
+
+class BufferedFace(asyncio.BufferedProtocol):
+    """What a plaintext transport talks to: it reads into `buffer`, which every connection of a loop may share.
+
+    On selector loops and on uvloop under Unix, `get_buffer` and `buffer_updated` follow each other without a break; what is kept is copied
+    out before `buffer_updated` returns.
+    """
+
+    __slots__ = ("buffer", "connection")
+
+    def __init__(self, connection: Connection, buffer: memoryview) -> None:
+        self.connection = connection
+        self.buffer = buffer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connection.opened(cast(asyncio.Transport, transport))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.connection.received(self.buffer[:nbytes])
+
+    def eof_received(self) -> None:
+        self.connection.eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.connection.lost(error)
+
+    def pause_writing(self) -> None:
+        self.connection.write_paused(True)
+
+    def resume_writing(self) -> None:
+        self.connection.write_paused(False)

@@ -1,0 +1,23 @@
+"""Attaches the decoder of a response's Content-Encoding (RFC 9110 section 8.4). Decodes nothing: whoever reads the body does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..models import Request, Response, StreamResponse
+from .base import MiddleWare
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["DecodeMiddleWare"]
+
+
+class DecodeMiddleWare(MiddleWare):
+    """Without it in the chain, bodies stay as they came, and the client doesn't ask for encoded ones."""
+
+    async def process(self, request: Request, client: Client) -> Response | StreamResponse:
+        response = await self.next_middleware.process(request, client)
+        if response.field(b"content-encoding") is not None:
+            response.coding = b", ".join(response.field_values(b"content-encoding"))
+        return response

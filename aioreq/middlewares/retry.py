@@ -1,0 +1,52 @@
+"""Tries again what failed before it could have had an effect, or can safely have it twice (RFC 9110 section 9.2.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from ..config import Retry
+from ..errors import CertificateError, ConnectError, ConnectionLost
+from ..models import Request, Response, StreamResponse
+from .base import MiddleWare
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+__all__ = ["RetryMiddleWare"]
+
+
+class RetryMiddleWare(MiddleWare):
+    """By the request's `Retry`: no connection, or one that was lost before any byte of the response."""
+
+    async def process(self, request: Request, client: Client) -> Response | StreamResponse:
+        retry = request.retry
+        attempt = request
+        failed = 0
+        while True:
+            try:
+                return await self.next_middleware.process(attempt, client)
+            except (ConnectError, ConnectionLost) as error:
+                failed += 1
+                if retry is None or failed > retry.attempts or not _may_retry(request, error, retry):
+                    if failed > 1:
+                        error.add_note(f"attempt {failed} of at most {failed if retry is None else retry.attempts + 1}")
+                    raise
+                pause = _pause(retry, failed)
+                if request.deadline is not None and request.deadline.left(asyncio.get_running_loop().time()) <= pause:
+                    error.add_note(f"attempt {failed}; the total limit of {request.deadline.seconds:g} s leaves no time for another")
+                    raise
+            await asyncio.sleep(pause)
+            attempt = request.replace()
+
+
+def _may_retry(request: Request, error: ConnectError | ConnectionLost, retry: Retry) -> bool:
+    if isinstance(error, CertificateError) or (isinstance(error, ConnectionLost) and error.response_started):
+        return False
+    return request.method in retry.methods and request.replayable
+
+
+def _pause(retry: Retry, failed: int) -> float:
+    longest: float = min(retry.backoff * 2 ** (failed - 1), retry.max_wait)
+    return longest * random.uniform(0.5, 1)

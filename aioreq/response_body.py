@@ -1,0 +1,225 @@
+"""A response body on its way from the connection to whoever reads it: a bounded buffer, read by chunks, decoded when asked for.
+
+Knows neither sockets nor heads. The connection puts bytes in (`feed`, `end`, `fail`); one reader takes them out (`read_chunk`). The
+connection behind is asked to pause above the high-water mark, and to stop when the reader gives up (`close`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from .encodings import Decoder
+from .errors import AioreqError, LimitExceeded, LocalProtocolError
+
+__all__ = ["BodySource", "Pieces", "ResponseBody", "body_too_large"]
+
+HIGH_WATER = 256 * 1024  # reading pauses above, and goes on below a quarter of it
+LOW_WATER = HIGH_WATER // 4
+DRAIN = 64 * 1024  # what is dropped may be this long, then closing costs less than reading on
+STEP = 256 * 1024  # the most that one decoding step puts out
+
+
+class BodySource(Protocol):
+    """What a body asks of the connection that feeds it. All three are no-ops once the body has ended."""
+
+    def pause_body(self) -> None: ...
+    def resume_body(self) -> None: ...
+    def wait_body(self, waiting: bool) -> None: ...
+    def drain_body(self) -> None: ...
+    def abort_body(self) -> None: ...
+
+
+class ResponseBody:
+    """`expected` is the declared length, None without one; `received` counts raw bytes so far."""
+
+    __slots__ = ("_budget", "_chunks", "_discarding", "_ended", "_error", "_loop", "_paused", "_size", "_source", "_waiter", "expected", "received", "trailers")
+
+    def __init__(self, source: BodySource, loop: asyncio.AbstractEventLoop, expected: int | None) -> None:
+        self._source: BodySource | None = source
+        self._loop = loop
+        self.expected = expected
+        self.received = 0
+        self.trailers: list[tuple[bytes, bytes]] = []
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._paused = False
+        self._discarding = False
+        self._budget = DRAIN
+
+    # -- the connection's side
+
+    def feed(self, data: bytes) -> None:
+        """Raw bytes of the body."""
+        self.received += len(data)
+        if self._discarding:
+            self._budget -= len(data)
+            if self._budget < 0 and self._source is not None:
+                self._source.abort_body()
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER and not self._paused and self._source is not None:
+            self._paused = True
+            self._source.pause_body()
+        self._wake()
+
+    def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        """The body is whole."""
+        self.trailers = trailers
+        self._finish(None)
+
+    def fail(self, error: BaseException) -> None:
+        """The body will never be whole; what had arrived can still be read, then the error is raised."""
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._ended = True
+        self._error = error
+        self._source = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- the reader's side
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has arrived (it may not have been read yet), or never will."""
+        return self._ended
+
+    async def read_chunk(self) -> bytes:
+        """The next raw bytes, as they arrived; b"" at the end."""
+        while not self._chunks:
+            if self._discarding:
+                raise LocalProtocolError("the response was closed before its body was read")
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            if self._waiter is not None:
+                raise RuntimeError("two tasks read the same response body at once")
+            source = self._source
+            assert source is not None
+            self._waiter = self._loop.create_future()
+            source.wait_body(True)
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                # Whoever waited is gone, and the next chunk may never be asked for: nothing half-read goes back.
+                self.close(drain=False)
+                raise
+            finally:
+                self._waiter = None
+                source.wait_body(False)
+        data = self._chunks.popleft()
+        self._size -= len(data)
+        if self._paused and self._size <= LOW_WATER:
+            self._paused = False
+            if self._source is not None:
+                self._source.resume_body()
+        return data
+
+    async def read_raw(self, most: int) -> bytes:
+        """All of it, raw; LimitExceeded past `most` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while data := await self.read_chunk():
+                size += len(data)
+                if size > most:
+                    raise body_too_large(most)
+                pieces.append(data)
+        except AioreqError as error:
+            if hasattr(error, "partial"):
+                error.partial = b"".join(pieces)
+            self.close(drain=False)
+            raise
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self, drain: bool = True) -> None:
+        """Drop what is left: drained in the background where it is short, else the connection is closed. May be called at any time."""
+        source = self._source
+        if source is None or self._discarding:
+            if not drain and source is not None:
+                source.abort_body()
+            return
+        self._discarding = True
+        self._chunks.clear()
+        self._size = 0
+        if drain and (self.expected is None or self.expected - self.received <= DRAIN):
+            if self._paused:
+                self._paused = False
+                source.resume_body()
+            source.drain_body()
+        else:
+            source.abort_body()
+
+
+class Pieces(AsyncIterator[bytes]):
+    """The body piece by piece: decoded in bounded steps where there is a decoder, cut to `size` bytes where one is given.
+
+    Errors: DecodeError, LimitExceeded, and the connection's. A plain iterator, so that leaving a loop early leaves nothing to finalise.
+    """
+
+    __slots__ = ("_body", "_decoder", "_held", "_size")
+
+    def __init__(self, body: ResponseBody, decoder: Decoder | None = None, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise ValueError(f"pieces of {size} bytes: give at least 1")
+        self._body = body
+        self._decoder = decoder
+        self._size = size
+        self._held = bytearray()
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await (self._next() if self._size is None else self._next_of_size(self._size))
+        except AioreqError:
+            self._body.close(drain=False)
+            raise
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def _next(self) -> bytes:
+        decoder = self._decoder
+        if decoder is None:
+            return await self._body.read_chunk()
+        while True:
+            piece = b"" if decoder.needs_input else decoder.decode(b"", STEP)
+            if piece:
+                return piece
+            if not decoder.needs_input:
+                continue
+            data = await self._body.read_chunk()
+            if not data:
+                decoder.finish()
+                return b""
+            piece = decoder.decode(data, STEP)
+            if piece:
+                return piece
+
+    async def _next_of_size(self, size: int) -> bytes:
+        held = self._held
+        while len(held) < size:
+            piece = await self._next()
+            if not piece:
+                break
+            held += piece
+        piece = bytes(held[:size])
+        del held[:size]
+        return piece
+
+
+def body_too_large(most: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"the response body is longer than {most} bytes: raise it with max_body= or Limits(body=...), or stream it", limit="body"
+    )

@@ -1,0 +1,91 @@
+"""What every test stands on: the loop to run on, the parser that runs, servers, and the check that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import aioreq
+from aioreq.parser import IMPLEMENTATION
+from aioreq.testing import Server, httpbin
+
+TURNS = 200  # of the loop, that transports and tasks get to end after a test
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop that asynchronous tests run on")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    debug = ", asyncio debug mode" if os.environ.get("PYTHONASYNCIODEBUG") else ""
+    return f"aioreq {aioreq.__version__}: the {IMPLEMENTATION} parser, on {config.getoption('--loop')}{debug}"
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy(request: pytest.FixtureRequest) -> Any:
+    if request.config.getoption("--loop") == "uvloop":
+        import uvloop
+
+        return uvloop.EventLoopPolicy()
+    return asyncio.DefaultEventLoopPolicy()
+
+
+def open_sockets() -> set[str]:
+    """The sockets that this process has open; empty where the system can't tell."""
+    found = set()
+    if os.path.isdir("/proc/self/fd"):
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                target = os.readlink(f"/proc/self/fd/{name}")
+            except OSError:
+                continue
+            if target.startswith("socket:"):
+                found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each asynchronous test: no socket that it opened, no task that still runs."""
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("_loop_left_clean")
+    yield
+    gc.collect(0)
+
+
+@pytest.fixture
+async def _loop_left_clean() -> AsyncIterator[None]:
+    before = open_sockets()
+    yield
+    for _ in range(TURNS):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        sockets = open_sockets() - before
+        if not tasks and not sockets:
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail(f"left behind: tasks {tasks or 'none'}, sockets {sockets or 'none'}")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """The embedded server with httpbin's routes."""
+    async with Server(routes=httpbin) as server:
+        yield server
+
+
+@pytest.fixture
+async def tls_server() -> AsyncIterator[Server]:
+    """The same over TLS."""
+    async with Server(routes=httpbin, tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aioreq.Client]:
+    async with aioreq.Client(timeout=aioreq.Timeout(total=30)) as client:
+        yield client

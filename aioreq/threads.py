@@ -103,21 +103,20 @@ async def run(function: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
         error: BaseException | None = None
         try:
             result = context.run(function, *args)
-        except BaseException as raised:  # KeyboardInterrupt and SystemExit belong to whoever awaits, not to this thread
-            error = raised
+        except BaseException as raised:  # KeyboardInterrupt and SystemExit too: they belong to whoever awaits, not to this thread
+            # Without this frame, which nobody wants to see and which would close a cycle.
+            error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:
             pass  # the loop was closed meanwhile
-        finally:
-            # Its traceback holds this frame: a cycle otherwise.
-            error = None
 
     _crew.submit(job)
     result, error = await future
-    if error is not None:
-        try:
-            raise error
-        finally:
-            error = None
-    return result  # type: ignore[return-value]
+    if error is None:
+        return result  # type: ignore[return-value]
+    try:
+        raise error
+    finally:
+        # The error's traceback holds this frame, and these would hold the error.
+        del future, error

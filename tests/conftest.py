@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 
@@ -26,26 +27,26 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"aioreq {aioreq.__version__}: the {IMPLEMENTATION} parser, on {config.getoption('--loop')}{debug}"
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy(request: pytest.FixtureRequest) -> Any:
-    if request.config.getoption("--loop") == "uvloop":
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if config.getoption("--loop") == "uvloop":
         import uvloop
 
-        return uvloop.EventLoopPolicy()
-    return asyncio.DefaultEventLoopPolicy()
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 def open_sockets() -> set[str]:
-    """The sockets that this process has open; empty where the system can't tell."""
-    found = set()
-    if os.path.isdir("/proc/self/fd"):
-        for name in os.listdir("/proc/self/fd"):
-            try:
-                target = os.readlink(f"/proc/self/fd/{name}")
-            except OSError:
-                continue
+    """The network sockets that this process has open; empty where the system can't tell. (Loops keep socket pairs of their own.)"""
+    found: set[str] = set()
+    if not os.path.isdir("/proc/self/fd"):
+        return found
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")
             if target.startswith("socket:"):
-                found.add(target)
+                with socket.socket(fileno=os.dup(int(name))) as copy:
+                    if copy.family in (socket.AF_INET, socket.AF_INET6):
+                        found.add(target)
     return found
 
 

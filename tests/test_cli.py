@@ -243,6 +243,7 @@ def held(server: Server) -> Iterator[threading.Event]:
             await asyncio.to_thread(release.wait)
             while True:
                 yield b"x" * 65536
+                await asyncio.sleep(0)
 
         return body()
 

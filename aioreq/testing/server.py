@@ -167,20 +167,20 @@ class Server:
         else:
             self._scripts.extend([Script.of(steps, on)] * times)
 
-    def push(self, *steps: Step) -> None:
-        """Runs steps on every idle connection: bytes nobody asked for, Close(), Reset(), ..."""
+    def push(self, *steps: Step) -> int:
+        """Runs steps on every idle connection: bytes nobody asked for, Close(), Reset(), ... Returns how many there were."""
 
-        def start() -> None:
-            for connection in list(self.connections):
-                if connection.idle:
-                    connection.start(Script(steps))
+        def start() -> int:
+            idle = [connection for connection in self.connections if connection.idle]
+            for connection in idle:
+                connection.start(Script(steps))
+            return len(idle)
 
-        if self._thread is None:
-            start()
-        elif self._loop is not None:
-            done: concurrent.futures.Future[None] = concurrent.futures.Future()
-            self._loop.call_soon_threadsafe(lambda: done.set_result(start()))
-            done.result()
+        if self._thread is None or self._loop is None:
+            return start()
+        started: concurrent.futures.Future[int] = concurrent.futures.Future()
+        self._loop.call_soon_threadsafe(lambda: started.set_result(start()))
+        return started.result()
 
     async def until(self, condition: Callable[[], bool], *, seconds: float = 10) -> None:
         """Waits until a condition on the server holds; looked at on every connection, request and end of one.

@@ -500,6 +500,7 @@ class ResponseParser:
             self._state = self.UNTIL_CLOSE
         elif kind == framing.SIZED and length:
             self._left = length
+            self._x = bytearray(min(length, 10**6))
             self._state = self.SIZED
         else:
             self._finish([])

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 __all__ = ["run"]
 
@@ -89,12 +89,12 @@ async def run(function: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
     """
     loop = asyncio.get_running_loop()
     # The future carries an exception as a plain value: one that nobody waits for any longer must not be reported as unhandled.
-    future: asyncio.Future[tuple[_Result | None, BaseException | None]] = loop.create_future()
+    future: asyncio.Future[list[Any]] = loop.create_future()
     context = contextvars.copy_context()
 
     def deliver(result: _Result | None, error: BaseException | None) -> None:
         if not future.done():
-            future.set_result((result, error))
+            future.set_result([result, error])
 
     def job() -> None:
         if future.done():
@@ -104,19 +104,22 @@ async def run(function: Callable[[*_Args], _Result], *args: *_Args) -> _Result:
         try:
             result = context.run(function, *args)
         except BaseException as raised:  # KeyboardInterrupt and SystemExit too: they belong to whoever awaits, not to this thread
-            # Without this frame, which nobody wants to see and which would close a cycle.
-            error = raised.with_traceback(raised.__traceback__ and raised.__traceback__.tb_next)
+            error = raised
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:
             pass  # the loop was closed meanwhile
+        finally:
+            # The error's traceback holds this frame and that of run(): neither, nor the future, may hold the error for good.
+            del error
 
     _crew.submit(job)
-    result, error = await future
+    outcome = await future
+    error: BaseException | None = outcome.pop()
+    result: _Result = outcome.pop()
     if error is None:
-        return result  # type: ignore[return-value]
+        return result
     try:
         raise error
     finally:
-        # The error's traceback holds this frame, and these would hold the error.
-        del future, error
+        del error

@@ -227,6 +227,15 @@ def test_wrong_usage(arguments: list[str], said: str, capfd: pytest.CaptureFixtu
     assert said in usage_error(arguments, capfd)
 
 
+def test_help_names_every_option(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    out = capfd.readouterr().out
+    for option in "-X --method -v --verbose -i --include -o --output -H --headers -d --data -A --user-agent --version".split():
+        assert f" {option}" in out
+
+
 def test_the_version_tells_which_parser_runs() -> None:
     said = subprocess.run(command("--version"), capture_output=True, check=True, text=True).stdout
     assert said.startswith(f"aioreq {aioreq.__version__} ({IMPLEMENTATION} parser, Python {sys.version_info[0]}.")

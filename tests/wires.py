@@ -151,7 +151,9 @@ VALID = {
         flags={"content_length": 6},
     ),
     "until close": Valid(
-        b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nall there is", [head((b"A", b"b")), body(b"all there is"), end()], flags={"close_delimited": True, "keep_alive": False}
+        b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nall there is",
+        [head((b"A", b"b")), body(b"all there is"), end()],
+        flags={"close_delimited": True, "keep_alive": False},
     ),
     "until close, keep-alive or not": Valid(
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nx",
@@ -180,7 +182,10 @@ VALID = {
     "HEAD with chunked": Valid(CHUNKED, [CHUNKED_HEAD, end()], "HEAD"),
     "HEAD with neither": Valid(b"HTTP/1.1 200 OK\r\n\r\n", [head(), end()], "HEAD"),
     "head is not HEAD": Valid(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", [head((b"Content-Length", b"1")), body(b"x"), end()], "head", {"content_length": 1}
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        [head((b"Content-Length", b"1")), body(b"x"), end()],
+        "head",
+        {"content_length": 1},
     ),
     "CONNECT, 2xx": Valid(b"HTTP/1.1 200 OK\r\n\r\n", [head(), end()], "CONNECT", {"upgraded": True, "keep_alive": False}),
     "CONNECT, 2xx, what it says about framing ignored": Valid(
@@ -219,9 +224,7 @@ VALID = {
     # --- status line (RFC 9112 section 4)
     "no space behind the status code": Valid(b"HTTP/1.1 204\r\n\r\n", [head(status=204, reason=b""), end()]),
     "a space behind the status code": Valid(b"HTTP/1.1 204 \r\n\r\n", [head(status=204, reason=b""), end()]),
-    "a reason of spaces, tab, obs-text": Valid(
-        b"HTTP/1.1 204  a\tb \xe9 \r\n\r\n", [head(status=204, reason=b" a\tb \xe9 "), end()]
-    ),
+    "a reason of spaces, tab, obs-text": Valid(b"HTTP/1.1 204  a\tb \xe9 \r\n\r\n", [head(status=204, reason=b" a\tb \xe9 "), end()]),
     "status 599": Valid(
         b"HTTP/1.1 599 x\r\nContent-Length: 0\r\n\r\n",
         [head((b"Content-Length", b"0"), status=599, reason=b"x"), end()],
@@ -241,7 +244,9 @@ VALID = {
     ),
     # --- keep-alive (RFC 9112 section 9.3)
     "1.1 that closes": Valid(
-        b"HTTP/1.1 204\r\nConnection: Close\r\n\r\n", [head((b"Connection", b"Close"), status=204, reason=b""), end()], flags={"keep_alive": False}
+        b"HTTP/1.1 204\r\nConnection: Close\r\n\r\n",
+        [head((b"Connection", b"Close"), status=204, reason=b""), end()],
+        flags={"keep_alive": False},
     ),
     "1.0": Valid(
         b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -263,17 +268,13 @@ VALID = {
         [head((b"Connection", b"closed, not-close"), status=204, reason=b""), end()],
     ),
     # --- chunks (RFC 9112 section 7.1)
-    "chunks": Valid(
-        CHUNKED + b"5\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\n0\r\n\r\n", [CHUNKED_HEAD, body(b"hello 0123456789"), end()]
-    ),
+    "chunks": Valid(CHUNKED + b"5\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\n0\r\n\r\n", [CHUNKED_HEAD, body(b"hello 0123456789"), end()]),
     "no chunk but the last": Valid(CHUNKED + b"0\r\n\r\n", [CHUNKED_HEAD, end()]),
     "chunk sizes in either case, 15 digits, zeros": Valid(
         CHUNKED + b"00000000000000a\r\n0123456789\r\nB\r\n0123456789\x00\r\n000\r\n\r\n",
         [CHUNKED_HEAD, body(b"01234567890123456789\x00"), end()],
     ),
-    "chunk extensions": Valid(
-        CHUNKED + b'1;a=b;c="d \t\xff"\r\nx\r\n1 \t;  e\r\ny\r\n0;last\r\n\r\n', [CHUNKED_HEAD, body(b"xy"), end()]
-    ),
+    "chunk extensions": Valid(CHUNKED + b'1;a=b;c="d \t\xff"\r\nx\r\n1 \t;  e\r\ny\r\n0;last\r\n\r\n', [CHUNKED_HEAD, body(b"xy"), end()]),
     "trailers": Valid(
         CHUNKED + b"1\r\nx\r\n0\r\nDigest: abc\r\nX: \r\n\r\n", [CHUNKED_HEAD, body(b"x"), end((b"Digest", b"abc"), (b"X", b""))]
     ),
@@ -325,7 +326,10 @@ INVALID = {
     "NUL in the reason": (b"HTTP/1.1 200 O\x00", "status line: byte 0x00 in the reason phrase"),
     "CR in the reason": (b"HTTP/1.1 200 O\rK", "status line: a bare CR (lines end with CRLF), followed by 'K'"),
     "CR CR LF": (b"HTTP/1.1 200\r\r", "status line: a bare CR (lines end with CRLF), followed by byte 0x0D"),
-    "a second response that is none": (b"HTTP/1.1 100\r\n\r\n\r", "status line, position 0: the response must begin with 'HTTP/1.', not byte 0x0D"),
+    "a second response that is none": (
+        b"HTTP/1.1 100\r\n\r\n\r",
+        "status line, position 0: the response must begin with 'HTTP/1.', not byte 0x0D",
+    ),
     # --- fields
     "folded line": (OK + b"A: b\r\n ", "field line 2 begins with whitespace: folded lines are refused"),
     "folded line, tab": (OK + b"A: b\r\n\t", "field line 2 begins with whitespace: folded lines are refused"),
@@ -368,7 +372,10 @@ INVALID = {
         OK + b"Content-Length: \xb2\r\n\r\n",
         "Content-Length must be decimal digits and nothing else, not '\\xb2'",
     ),
-    "length of 19 digits": (OK + b"Content-Length: 1000000000000000000\r\n\r\n", "Content-Length has 19 digits; no more than 18 are believed"),
+    "length of 19 digits": (
+        OK + b"Content-Length: 1000000000000000000\r\n\r\n",
+        "Content-Length has 19 digits; no more than 18 are believed",
+    ),
     "bad length in a 204": (
         b"HTTP/1.1 204 \r\nContent-Length: x\r\n\r\n",
         "Content-Length must be decimal digits and nothing else, not 'x'",
@@ -394,7 +401,10 @@ INVALID = {
     "no coding": (OK + b"Transfer-Encoding:\r\n\r\n", "Transfer-Encoding must be 'chunked' alone, not ''"),
     "quoted coding": (OK + b'Transfer-Encoding: "chunked"\r\n\r\n', "Transfer-Encoding must be 'chunked' alone, not '\"chunked\"'"),
     "xchunked": (OK + b"Transfer-Encoding: xchunked\r\n\r\n", "Transfer-Encoding must be 'chunked' alone, not 'xchunked'"),
-    "chunked with a parameter": (OK + b"Transfer-Encoding: chunked;q=1\r\n\r\n", "Transfer-Encoding must be 'chunked' alone, not 'chunked;q=1'"),
+    "chunked with a parameter": (
+        OK + b"Transfer-Encoding: chunked;q=1\r\n\r\n",
+        "Transfer-Encoding must be 'chunked' alone, not 'chunked;q=1'",
+    ),
     "chunked with a vertical tab": (OK + b"Transfer-Encoding: \x0b", "field line 1: byte 0x0B in the value of 'Transfer-Encoding'"),
     "chunked in HTTP/1.0": (
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -411,7 +421,10 @@ INVALID = {
     "chunk size of 16 digits": (CHUNKED + b"0000000000000000", "chunk size: more than 15 hexadecimal digits"),
     "chunk size behind a space": (CHUNKED + b"5 5", "chunk size: '5' where hexadecimal digits, ';' or CRLF must stand"),
     "space behind a chunk size": (CHUNKED + b"5 \r", "chunk size: byte 0x0D where hexadecimal digits, ';' or CRLF must stand"),
-    "LF behind a chunk size": (CHUNKED + b"5\n", "chunk size: a bare LF (lines end with CRLF) where hexadecimal digits, ';' or CRLF must stand"),
+    "LF behind a chunk size": (
+        CHUNKED + b"5\n",
+        "chunk size: a bare LF (lines end with CRLF) where hexadecimal digits, ';' or CRLF must stand",
+    ),
     "CR behind a chunk size": (CHUNKED + b"5\rx", "chunk size: a bare CR (lines end with CRLF), followed by 'x'"),
     "LF in a chunk extension": (CHUNKED + b"5;a\n", "chunk extension: a bare LF (lines end with CRLF)"),
     "CR in a chunk extension": (CHUNKED + b"5;a\rb", "chunk size: a bare CR (lines end with CRLF), followed by 'b'"),

@@ -471,7 +471,6 @@ class ResponseParser:
 
     def _complete_head(self) -> None:
         fields = self._section.fields
-        self._section.reset()
         framers: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"connection": []}
         for name, value in fields:
             values = framers.get(name.lower())
@@ -500,7 +499,6 @@ class ResponseParser:
             self._state = self.UNTIL_CLOSE
         elif kind == framing.SIZED and length:
             self._left = length
-            self._x = bytearray(min(length, 10**6))
             self._state = self.SIZED
         else:
             self._finish([])

@@ -1,4 +1,4 @@
-"""The client: options -> Request; owns the chain, the pools (one a loop) and the jar; lifecycle. Decides nothing about what to send next."""
+"""The client: options -> Request; owns the chain, the pools (one a loop), the jar. Decides nothing about what is sent."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from .urls import ParsedURL, QueryTypes, append_params, parse
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
+_TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
+
 
 class Client:
     """An HTTP client: connections are kept and reused, cookies remembered, redirects followed, failures retried where that is safe.
@@ -43,9 +45,9 @@ class Client:
         params: QueryTypes | None = None,
         cookies: Mapping[str, str] | CookieJar | None = None,
         auth: AuthTypes = None,
-        timeout: Timeout | float | None = Timeout(),
-        limits: Limits = Limits(),
-        retry: Retry | int | None = Retry(),
+        timeout: Timeout | float | None = _TIMEOUT,
+        limits: Limits = _LIMITS,
+        retry: Retry | int | None = _RETRY,
         middlewares: MiddleWareTypes = default_middlewares,
         persistent_connections: bool = True,
         verify: VerifyTypes = True,
@@ -345,7 +347,9 @@ def _jar(cookies: Mapping[str, str] | CookieJar | None, base: ParsedURL | None) 
     jar = CookieJar()
     if cookies:
         if base is None:
-            raise ValueError("Client(cookies={...}) needs a base_url that says whose they are; or give them with each request, or a CookieJar")
+            raise ValueError(
+                "Client(cookies={...}) needs a base_url that says whose they are; or give them with each request, or a CookieJar"
+            )
         for name, value in cookies.items():
             jar.set(name, value, url=base.url)
     return jar

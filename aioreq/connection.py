@@ -93,7 +93,8 @@ class Connection:
 
         Errors: ConnectionLost, RequestTimeout, ProtocolError, and whatever the request's own body raises.
         """
-        assert self.transport is not None and self._request is None
+        assert self.transport is not None
+        assert self._request is None
         now = self.loop.time()
         future: asyncio.Future[Response | StreamResponse] = self.loop.create_future()
         self._future = future
@@ -133,7 +134,8 @@ class Connection:
     def _settle(self) -> None:
         """The response is whole: resolve it and give the connection back, or close it where anything is in doubt."""
         request, future, body, head = self._request, self._future, self._body, self._head
-        assert request is not None and self.transport is not None
+        assert request is not None
+        assert self.transport is not None
         parser = self._parser
         reusable = parser.keep_alive and self._sent and not self._close_asked and not parser.rest() and not self.closed
         if body is None:

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Self
-from urllib.parse import quote
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -93,7 +92,7 @@ class Request:
         headers: HeaderTypes | None = None,
         content: Content = None,
         auth: AuthTypes | Unset = UNSET,
-        timeout: Timeout | float | None | Unset = UNSET,
+        timeout: Timeout | float | Unset | None = UNSET,
         extensions: dict[str, Any] | None = None,
     ) -> None:
         self.method = method
@@ -195,7 +194,7 @@ class Request:
 
     def sets(self, name: str) -> bool:
         """Whether the request itself sets (or removes) a field; `name` in lower case."""
-        return self._headers is not None and name in self._headers or any(own.lower() == name for own, _ in self._fields)
+        return (self._headers is not None and name in self._headers) or any(own.lower() == name for own, _ in self._fields)
 
     def add_field(self, name: str, value: str) -> None:
         """One more field, without making the mapping that `headers` is."""
@@ -336,7 +335,8 @@ class ResponseHead:
             raise DecodeError(message, request=self.request, partial=content) from error
 
     def _described(self) -> str:
-        return f"{self.request.method} {self.request.parsed.origin.host}{quote(self.url.raw_path, safe='/%')}: {self.status} {self.status_message}".rstrip()
+        where = f"{self.request.parsed.origin.host}{self.url.raw_path}"
+        return f"{self.request.method} {where}: {self.status} {self.status_message}".rstrip()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.status} {self.status_message}".rstrip() + ">"

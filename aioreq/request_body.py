@@ -40,7 +40,9 @@ class StreamedBody:
     def chunks(self) -> AsyncIterator[bytes]:
         """The chunks from the first one on; LocalProtocolError where they are gone."""
         if not self.sendable:
-            raise LocalProtocolError("the request body was already read and can't be sent again: give bytes, a list or a file instead of a generator")
+            raise LocalProtocolError(
+                "the request body was already read and can't be sent again: give bytes, a list or a file instead of a generator"
+            )
         self.started = True
         return self._chunks()
 
@@ -60,7 +62,9 @@ def encode_content(content: Content) -> bytes | StreamedBody | None:
         return StreamedBody(lambda: _checked(aiter(given)), None, not hasattr(given, "__anext__"))
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
         return StreamedBody(lambda: _checked(_from_iterable(given)), None, not hasattr(given, "__next__"))
-    raise TypeError(f"content: give bytes, str, a binary file or an iterable of bytes, not {type(given).__name__}; mappings go to data= or json=")
+    raise TypeError(
+        f"content: give bytes, str, a binary file or an iterable of bytes, not {type(given).__name__}; mappings go to data= or json="
+    )
 
 
 async def _from_iterable(content: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -122,9 +126,13 @@ def encode_form(data: FormData) -> bytes:
     return encode_pairs(data, "data").replace("%20", "+").encode("ascii")
 
 
-def encode_body(content: Content, data: FormData | None, value: Any | Unset, dumps: Callable[[Any], str | bytes] | None) -> tuple[Content, str | None]:
+def encode_body(
+    content: Content, data: FormData | None, value: Any | Unset, dumps: Callable[[Any], str | bytes] | None
+) -> tuple[Content, str | None]:
     """The content and its Content-Type, from whichever of `content`, `data` and `json` was given."""
-    given = [name for name, is_given in (("content", content is not None), ("data", data is not None), ("json", value is not UNSET)) if is_given]
+    given = [
+        name for name, is_given in (("content", content is not None), ("data", data is not None), ("json", value is not UNSET)) if is_given
+    ]
     if len(given) > 1:
         raise TypeError(f"a request has one body: give one of {' and '.join(given)}")
     if value is not UNSET:

@@ -35,7 +35,21 @@ class BodySource(Protocol):
 class ResponseBody:
     """`expected` is the declared length, None without one; `received` counts raw bytes so far."""
 
-    __slots__ = ("_budget", "_chunks", "_discarding", "_ended", "_error", "_loop", "_paused", "_size", "_source", "_waiter", "expected", "received", "trailers")
+    __slots__ = (
+        "_budget",
+        "_chunks",
+        "_discarding",
+        "_ended",
+        "_error",
+        "_loop",
+        "_paused",
+        "_size",
+        "_source",
+        "_waiter",
+        "expected",
+        "received",
+        "trailers",
+    )
 
     def __init__(self, source: BodySource, loop: asyncio.AbstractEventLoop, expected: int | None) -> None:
         self._source: BodySource | None = source

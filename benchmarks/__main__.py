@@ -78,7 +78,10 @@ def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
     print(f"\n{title}\n{'client':<14} {'CPU us':>8} {'/ ' + BASE:>10} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8}")
     for name, row in rows.items():
         ratio = f"{row['ratio']:.2f}" if "ratio" in row else "-"
-        print(f"{name:<14} {row['cpu_us']:>8.0f} {ratio:>10} {row['per_second']:>8.0f} {row['p50_ms']:>8.2f} {row['p99_ms']:>8.2f}", flush=True)
+        print(
+            f"{name:<14} {row['cpu_us']:>8.0f} {ratio:>10} {row['per_second']:>8.0f} {row['p50_ms']:>8.2f} {row['p99_ms']:>8.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

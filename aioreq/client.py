@@ -232,8 +232,6 @@ class Client:
         return response
 
     async def _through_chain(self, request: Request) -> Response | StreamResponse:
-        if self._closed:
-            raise ClientClosed("the client is closed", request=request)
         try:
             return await self.middlewares.process(request, self)
         except AioreqError as error:
@@ -244,6 +242,8 @@ class Client:
 
     def pool(self) -> Pool:
         """The pool of the running loop."""
+        if self._closed:
+            raise ClientClosed("the client is closed")
         loop = asyncio.get_running_loop()
         latest_loop, latest = self._latest
         if latest is None or latest_loop is not loop:
@@ -295,8 +295,12 @@ class StreamContext:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         response, self._response = self._response, None
-        if response is not None:
+        if response is None:
+            return
+        if error is None:
             await response.close()
+        else:
+            response.abort()
 
 
 class StreamClient:

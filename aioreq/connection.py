@@ -183,8 +183,8 @@ class Connection:
         if not self._sent:
             self._stop_upload()
 
-    def close(self) -> None:
-        """Close now. An exchange under way fails; its slot is given back here, once. May be called at any time."""
+    def close(self, error: AioreqError | None = None) -> None:
+        """Close now. An exchange under way fails with `error`; its slot is given back here, once. May be called at any time."""
         if self.closed:
             return
         self.closed = True
@@ -194,7 +194,7 @@ class Connection:
         if self.transport is not None:
             self.transport.abort()
         if self._request is not None:
-            self._fail(ConnectionLost(f"the connection to {self.peer} was closed by this side {self._phase()}", request=self._request))
+            self._fail(error or ConnectionLost(f"the connection to {self.peer} was closed by this side {self._phase()}"))
         if self.owner is not None:
             self.owner.lost(self)
 

@@ -518,6 +518,10 @@ class StreamResponse(ResponseHead):
         """Let go of a body that nobody will read, without waiting: a short rest is drained, a long one closes the connection."""
         self._body.close()
 
+    def __del__(self) -> None:
+        # A middleware raised, or the caller walked away: whoever held the response held the connection, and now nobody does.
+        self._body.abandon()
+
     def abort(self) -> None:
         """Let go of the body and close its connection."""
         self._body.close(drain=False)

@@ -294,7 +294,7 @@ class Pool:
             queue.waiters.clear()
         self._blocked.clear()
         for connection in list(self._queue_of):
-            connection.close()
+            connection.close(ClientClosed("the client was closed during this request"))
 
 
 def _usable(connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:

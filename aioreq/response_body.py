@@ -7,6 +7,7 @@ connection behind is asked to pause above the high-water mark, and to stop when 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -157,6 +158,12 @@ class ResponseBody:
             self.close(drain=False)
             raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def abandon(self) -> None:
+        """Nobody holds the response any more; may be called from any thread, and after the loop has ended."""
+        if not self._ended:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self.close, False)
 
     def close(self, drain: bool = True) -> None:
         """Drop what is left: drained in the background where it is short, else the connection is closed. May be called at any time."""

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 from .connection import Answering, Connection
 from .reply import Reply
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server"]
 
-Handler = Callable[[Request], Any]
+H = TypeVar("H", bound=Callable[[Request], Any])
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,12 @@ class Server:
         return ssl.create_default_context(cafile=self.ca)
 
     # What it answers.
+
+    @overload
+    def route(self, path: str, *, methods: Iterable[str] | None = None, early: bool = False) -> Callable[[H], H]: ...
+
+    @overload
+    def route(self, path: str, answer: Any, *, methods: Iterable[str] | None = None, early: bool = False) -> None: ...
 
     def route(self, path: str, answer: Any = None, *, methods: Iterable[str] | None = None, early: bool = False) -> Any:
         """Answers requests for a path: `@server.route("/a/{id}")` above a handler, or `server.route("/a", answer)`.

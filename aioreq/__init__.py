@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 if TYPE_CHECKING:
     from . import errors, http, middlewares, testing
@@ -42,8 +42,9 @@ if TYPE_CHECKING:
         TotalTimeout,
         WriteTimeout,
     )
-    from .headers import ResponseHeaders
-    from .models import Request, Response, StreamResponse
+    from .models import Request
+    from .response import Response, StreamResponse
+    from .response_headers import ResponseHeaders
     from .sync import delete, get, head, options, patch, post, put, request
 
 __all__ = [
@@ -106,8 +107,9 @@ _HOMES = {
     "client": ("Client", "StreamClient"),
     "config": ("TLS", "Limits", "Retry", "Timeout"),
     "cookies": ("Cookie", "CookieJar"),
-    "headers": ("ResponseHeaders",),
-    "models": ("Request", "Response", "StreamResponse"),
+    "models": ("Request",),
+    "response": ("Response", "StreamResponse"),
+    "response_headers": ("ResponseHeaders",),
     "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

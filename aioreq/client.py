@@ -9,7 +9,7 @@ from typing import Any, Self, Unpack
 
 from yarl import URL
 
-from . import __version__
+from ._version import __version__
 from .config import TLS, UNSET, Limits, Retry, Timeout
 from .cookies import CookieJar
 from .encodings import accept_encoding
@@ -18,10 +18,10 @@ from .headers import HeaderTypes, field_pairs
 from .middlewares import DecodeMiddleWare, MiddleWare, MiddleWareTypes, build, default_middlewares
 from .middlewares.authentication import credentials
 from .models import AuthTypes, Deadline, Request, Response, StreamResponse
-from .options import RequestOptions, VerifyTypes
 from .pool import Pool
 from .request_body import encode_body
 from .request_head import HeaderBlock
+from .request_options import RequestOptions, VerifyTypes
 from .urls import ParsedURL, QueryTypes, append_params, parse
 
 __all__ = ["Client", "StreamClient", "StreamContext"]

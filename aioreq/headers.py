@@ -1,4 +1,4 @@
-"""Header fields: what may go out, and how received ones are looked up. Knows no message and no connection.
+"""Header fields: what may go out, and how bytes on the wire become text. Knows no message and no connection.
 
 Text is UTF-8 with surrogateescape both ways, so that any bytes a peer sent can be read, compared and sent on unchanged.
 """
@@ -6,20 +6,18 @@ Text is UTF-8 with surrogateescape both ways, so that any bytes a peer sent can 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias, TypeVar, overload
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
-from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping, istr
+from multidict import MultiMapping
 
 from .errors import InvalidHeader
-from .parser import find
 
-__all__ = ["HeaderTypes", "ResponseHeaders", "checked_name", "checked_value", "field_pairs", "text"]
+__all__ = ["HeaderTypes", "checked_name", "checked_value", "field_pairs", "text"]
 
 HeaderTypes: TypeAlias = (
     Mapping[str, str | None] | Mapping[bytes, bytes | None] | Iterable[tuple[str | bytes, str | bytes | None]] | MultiMapping[str]
 )
-_T = TypeVar("_T")
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (field values: HTAB, SP, visible characters, obs-text).
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
@@ -70,82 +68,3 @@ def _value(name: object, value: object) -> str | None:
     if isinstance(value, bytes):
         return text(value)
     raise TypeError(f"value of field {name!r}: give str, bytes or None, not {type(value).__name__}")
-
-
-class ResponseHeaders(MultiMapping[str]):
-    """Received header fields: read-only, case-insensitive, repeats kept, in order of arrival.
-
-    Behaves as `multidict.CIMultiDictProxy`; a single look-up scans the raw pairs, anything else makes the mapping once.
-    `raw` is the list of (name, value) pairs of bytes, as received.
-    """
-
-    __slots__ = ("_mapping", "raw")
-
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        self.raw = raw
-        self._mapping: CIMultiDictProxy[str] | None = None
-
-    @property
-    def mapping(self) -> CIMultiDictProxy[str]:
-        """All the fields as a `multidict.CIMultiDictProxy`."""
-        if self._mapping is None:
-            self._mapping = CIMultiDictProxy(CIMultiDict([(istr(text(name)), text(value)) for name, value in self.raw]))
-        return self._mapping
-
-    def _find(self, key: object) -> str | None:
-        if not isinstance(key, str):
-            return None
-        value = find(self.raw, key.lower().encode("utf-8", "surrogateescape"))
-        return None if value is None else text(value)
-
-    def __getitem__(self, key: str) -> str:
-        value = self._find(key)
-        if value is None:
-            raise KeyError(key)
-        return value
-
-    def __contains__(self, key: object) -> bool:
-        return self._find(key) is not None
-
-    @overload
-    def get(self, key: str) -> str | None: ...
-    @overload
-    def get(self, key: str, default: str | _T) -> str | _T: ...
-    def get(self, key: str, default: str | _T | None = None) -> str | _T | None:
-        """The first value of that name, or the default."""
-        value = self._find(key)
-        return default if value is None else value
-
-    @overload
-    def getone(self, key: str) -> str: ...
-    @overload
-    def getone(self, key: str, default: _T) -> str | _T: ...
-    def getone(self, key: str, *args: _T, **kwargs: _T) -> str | _T:
-        """The first value of that name; KeyError without one, unless a default is given."""
-        return self.mapping.getone(key, *args, **kwargs)
-
-    @overload
-    def getall(self, key: str) -> list[str]: ...
-    @overload
-    def getall(self, key: str, default: _T) -> list[str] | _T: ...
-    def getall(self, key: str, *args: _T, **kwargs: _T) -> list[str] | _T:
-        """All values of that name, in order; KeyError without one, unless a default is given."""
-        return self.mapping.getall(key, *args, **kwargs)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.mapping)
-
-    def __len__(self) -> int:
-        return len(self.raw)
-
-    def __eq__(self, other: object) -> bool:
-        return self.mapping == (other.mapping if isinstance(other, ResponseHeaders) else other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def copy(self) -> CIMultiDict[str]:
-        """A changeable copy."""
-        return self.mapping.copy()
-
-    def __repr__(self) -> str:
-        return f"<ResponseHeaders({', '.join(f'{name!r}: {value!r}' for name, value in self.mapping.items())})>"

@@ -18,7 +18,7 @@ from yarl import URL
 from .client import Client
 from .cookies import CookieJar
 from .models import Response
-from .options import RequestOptions
+from .request_options import RequestOptions
 
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 

@@ -1,0 +1,316 @@
+"""Response and StreamResponse: what came back, its body in memory or still arriving. Data and grammar; no sockets, no policy."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from yarl import URL
+
+from . import threads
+from .encodings import Decoder, decode_all, decoder_for
+from .errors import AioreqError, DecodeError, StatusError
+from .headers import text
+from .parser import find
+from .response_body import Pieces, ResponseBody
+from .response_headers import ResponseHeaders
+
+if TYPE_CHECKING:
+    from .models import Request
+
+__all__ = ["Response", "ResponseHead", "StreamResponse"]
+
+_THREAD_ABOVE = 1024 * 1024  # decoding more than this would hold up the loop for milliseconds
+_STATUS_ERROR_BODY = 64 * 1024
+
+
+class ResponseHead:
+    """What both kinds of response have: the head, and where it came from."""
+
+    __slots__ = ("_fields", "_headers", "_reason", "coding", "elapsed", "http_version", "json_loads", "redirects", "request", "status")
+
+    def __init__(self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+        self.request = request
+        self.http_version = version
+        self.status = status
+        self.coding: bytes | None = None
+        self.redirects: tuple[ResponseHead, ...] = ()
+        self.elapsed = 0.0
+        self.json_loads: Callable[[bytes], Any] | None = None
+        self._reason = reason
+        self._fields = fields
+        self._headers: ResponseHeaders | None = None
+
+    @property
+    def status_message(self) -> str:
+        """The reason phrase as sent; may be empty."""
+        return text(self._reason)
+
+    @property
+    def headers(self) -> ResponseHeaders:
+        """The received fields: case-insensitive, repeats kept."""
+        if self._headers is None:
+            self._headers = ResponseHeaders(self._fields)
+        return self._headers
+
+    @property
+    def url(self) -> URL:
+        """The URL that answered: after redirects, the last one."""
+        return self.request.url
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+    def field(self, name: bytes) -> bytes | None:
+        """The first raw value of a field; `name` in lower case."""
+        return find(self._fields, name)
+
+    def field_values(self, name: bytes) -> list[bytes]:
+        """All raw values of a field; `name` in lower case."""
+        return [value for own, value in self._fields if own.lower() == name]
+
+    def _declared_charset(self) -> str | None:
+        for parameter in text(self.field(b"content-type") or b"").split(";")[1:]:
+            name, _, value = parameter.partition("=")
+            if name.strip().lower() == "charset":
+                try:
+                    return codecs.lookup(value.strip().strip("\"'")).name
+                except LookupError:
+                    return None
+        return None
+
+    def _encoding_of(self, content: bytes) -> str:
+        """The declared charset, a byte order mark, then UTF-8."""
+        if declared := self._declared_charset():
+            return declared
+        for mark, name in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+            if content.startswith(mark):
+                return name
+        return "utf-8"
+
+    def _text_of(self, content: bytes) -> str:
+        return content.decode(self._encoding_of(content), "replace")
+
+    def _json_of(self, content: bytes, loads: Callable[[bytes], Any] | None) -> Any:
+        try:
+            # RFC 8259 section 8.1: UTF-8; json.loads also detects UTF-16 and UTF-32.
+            return (loads or json.loads)(content)
+        except ValueError as error:
+            kind = text(self.field(b"content-type") or b"no Content-Type")
+            message = f"the body of {self._described()} is no JSON ({kind}, {len(content)} bytes): {error}"
+            raise DecodeError(message, request=self.request, partial=content) from error
+
+    def _described(self) -> str:
+        where = f"{self.request.parsed.origin.host}{self.url.raw_path}"
+        return f"{self.request.method} {where}: {self.status} {self.status_message}".rstrip()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status} {self.status_message}".rstrip() + ">"
+
+
+class Response(ResponseHead):
+    """A response with its whole body in memory.
+
+    `status`, `headers`, `url` and `request` tell what came back; `content` is the decoded body, `text` and `json()` what it says.
+    `redirects` are the earlier heads, `elapsed` the seconds from the call to here, `trailers` the fields behind a chunked body.
+    """
+
+    __slots__ = ("_content", "_raw", "_trailers")
+
+    def __init__(
+        self,
+        request: Request,
+        version: str,
+        status: int,
+        reason: bytes,
+        fields: list[tuple[bytes, bytes]],
+        raw: bytes = b"",
+        trailers: list[tuple[bytes, bytes]] | None = None,
+    ) -> None:
+        super().__init__(request, version, status, reason, fields)
+        self._raw = raw
+        self._content: bytes | None = None
+        self._trailers = trailers
+
+    @property
+    def content(self) -> bytes:
+        """The body, decoded."""
+        if self._content is None:
+            self._content = self._decode()
+            self._raw = b""
+        return self._content
+
+    def _decode(self) -> bytes:
+        if self.coding is None:
+            return self._raw
+        decoder = decoder_for(self.coding, self.request.limits)
+        return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.most_body)
+
+    async def finish(self) -> None:
+        """Decode now: a large body in a thread."""
+        if self._content is None:
+            if self.coding is not None and len(self._raw) > _THREAD_ABOVE:
+                self._content = await threads.run(self._decode)
+                self._raw = b""
+            else:
+                _ = self.content
+
+    async def read(self) -> bytes:
+        """The body, decoded: `await response.read()` works on both kinds of response."""
+        await self.finish()
+        return self.content
+
+    def drop(self) -> None:
+        """Nothing to do: the whole body is here. Both kinds of response can be dropped."""
+
+    async def close(self) -> None:
+        """Nothing to do: the whole body is here. Both kinds of response can be closed."""
+
+    @property
+    def trailers(self) -> ResponseHeaders:
+        """The trailer fields of a chunked body (RFC 9110 section 6.5)."""
+        return ResponseHeaders(self._trailers or [])
+
+    @property
+    def encoding(self) -> str:
+        """The charset of `text`: the declared one, a byte order mark's, or UTF-8."""
+        return self._encoding_of(self.content)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that don't fit the charset become U+FFFD."""
+        return self._text_of(self.content)
+
+    def json(self, loads: Callable[[bytes], Any] | None = None) -> Any:
+        """The body as JSON. Errors: DecodeError (`.partial` is the body)."""
+        return self._json_of(self.content, loads or self.json_loads)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that this response set: name to value."""
+        return _set_cookies(self)
+
+    def raise_for_status(self) -> Self:
+        """This response, or StatusError (with `.response`) for a 4xx or 5xx."""
+        if self.status >= 400:
+            raise StatusError(_status_message(self), request=self.request, response=self)
+        return self
+
+
+class StreamResponse(ResponseHead):
+    """A response whose body is still arriving: read it once, by chunks or whole, then the connection is free for others.
+
+    `async for chunk in response.content` gives decoded bytes as they come. `await response.close()` drops the rest; leaving
+    `async with client.stream(...)` does too.
+    """
+
+    __slots__ = ("_body", "_read")
+
+    def __init__(
+        self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: ResponseBody
+    ) -> None:
+        super().__init__(request, version, status, reason, fields)
+        self._body = body
+        self._read: bytes | None = None
+
+    def _decoder(self) -> Decoder | None:
+        return None if self.coding is None else decoder_for(self.coding, self.request.limits)
+
+    @property
+    def content(self) -> AsyncIterator[bytes]:
+        """The decoded body as it arrives, in pieces of any size."""
+        return self.iter_bytes()
+
+    def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
+        """The decoded body in pieces of exactly `size` bytes (the last may be shorter); without a size, as they come."""
+        return Pieces(self._body, self._decoder(), size)
+
+    def iter_raw(self) -> AsyncIterator[bytes]:
+        """The body as it arrives, still encoded."""
+        return Pieces(self._body)
+
+    async def read(self) -> bytes:
+        """The whole decoded body, at most `max_body` bytes. It is kept: a second call gives the same."""
+        if self._read is None:
+            response = await self.buffer()
+            self._read = response.content
+        return self._read
+
+    async def buffer(self) -> Response:
+        """The same response with its whole body in memory."""
+        if self._read is not None:
+            raw, coding = self._read, None
+        else:
+            raw, coding = await self._body.read_raw(self.request.most_body), self.coding
+        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, raw, self._body.trailers)
+        response.coding, response.redirects, response.json_loads = coding, self.redirects, self.json_loads
+        await response.finish()
+        return response
+
+    async def text(self) -> str:
+        """The whole body as text."""
+        return self._text_of(await self.read())
+
+    async def json(self, loads: Callable[[bytes], Any] | None = None) -> Any:
+        """The whole body as JSON. Errors: DecodeError."""
+        return self._json_of(await self.read(), loads or self.json_loads)
+
+    @property
+    def trailers(self) -> ResponseHeaders:
+        """The trailer fields (RFC 9110 section 6.5); empty until the body has been read."""
+        return ResponseHeaders(self._body.trailers)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that this response set: name to value."""
+        return _set_cookies(self)
+
+    async def raise_for_status(self) -> Self:
+        """This response, or StatusError for a 4xx or 5xx; up to 64 KiB of the body are read into the error's response."""
+        if self.status >= 400:
+            raise StatusError(_status_message(self), request=self.request, response=await self._start_of_body())
+        return self
+
+    async def _start_of_body(self) -> Response:
+        start = b""
+        with suppress(AioreqError):  # the status is the news; what arrived of its body is a bonus
+            start = await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
+        self._body.close()
+        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start)
+        response.redirects = self.redirects
+        return response
+
+    def drop(self) -> None:
+        """Let go of a body that nobody will read, without waiting: a short rest is drained, a long one closes the connection."""
+        self._body.close()
+
+    def __del__(self) -> None:
+        # A middleware raised, or the caller walked away: whoever held the response held the connection, and now nobody does.
+        self._body.abandon()
+
+    def abort(self) -> None:
+        """Let go of the body and close its connection."""
+        self._body.close(drain=False)
+
+    async def close(self) -> None:
+        """Drop what is left of the body. May be called at any time, and twice."""
+        self._body.close()
+
+
+def _set_cookies(response: ResponseHead) -> dict[str, str]:
+    cookies = {}
+    for value in response.field_values(b"set-cookie"):
+        name, equals, rest = text(value).partition(";")[0].partition("=")
+        if equals:
+            cookies[name.strip()] = rest.strip()
+    return cookies
+
+
+def _status_message(response: ResponseHead) -> str:
+    side = "client" if response.status < 500 else "server"
+    return f"{response._described()} ({side} error)"

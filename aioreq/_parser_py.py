@@ -471,6 +471,7 @@ class ResponseParser:
 
     def _complete_head(self) -> None:
         fields = self._section.fields
+        self._section.reset()
         framers: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"connection": []}
         for name, value in fields:
             values = framers.get(name.lower())

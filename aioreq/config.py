@@ -166,8 +166,6 @@ class TLS:
     def __post_init__(self) -> None:
         if not isinstance(self.verify, bool):
             raise TypeError("TLS(verify=...) takes True or False; Client(verify=...) also takes a context or a CA path")
-        if isinstance(self.cert, list):
-            object.__setattr__(self, "cert", tuple(self.cert))
         if self.context is not None and (not self.verify or self.ca or self.cert or self.keylog):
             raise ValueError("TLS(context=...): set verify, ca, cert and keylog on the context itself")
 

@@ -8,16 +8,13 @@ only if nothing about it is in doubt; everything else closes it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-from typing import Protocol, cast
+from typing import Protocol
 
 from .config import Limits
 from .errors import (
     AioreqError,
     ConnectionLost,
     IncompleteBody,
-    LocalProtocolError,
     ProtocolError,
     ReadTimeout,
     RequestTimeout,
@@ -26,16 +23,15 @@ from .errors import (
 )
 from .models import Request, Response, StreamResponse
 from .parser import ResponseParser
-from .request_body import StreamedBody
 from .response_body import ResponseBody, body_too_large
+from .upload import Upload
 
-__all__ = ["BufferedFace", "Connection", "Owner", "PlainFace"]
+__all__ = ["Connection", "Owner"]
 
 INFINITE = float("inf")
 # Two timers of the loops may fire this much early: asyncio rounds to its clock's resolution, uvloop to milliseconds.
 CLOCK_SLACK = 0.002
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
-UPLOAD_CHUNK = 64 * 1024
 DRAIN_SECONDS = 5.0  # a dropped body that takes longer than this isn't worth its connection
 
 
@@ -70,18 +66,12 @@ class Connection:
         self._ended = False
         self._began = 0.0
         self._close_asked = False
-        # The upload.
-        self._sent = True
-        self._uploader: asyncio.Task[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._upload: Upload | None = None  # until the whole request is sent; None at once for a small one
         self._write_paused = False
-        self._rescue_fd = -1
         # Deadlines in force (loop time) and the one timer, which only ever looks whether they have moved on.
         self._deadline = INFINITE
         self._read_limit = INFINITE
-        self._write_limit = INFINITE
         self._wanted_since = INFINITE
-        self._blocked_since = INFINITE
         self._timer: asyncio.TimerHandle | None = None
         self._armed = INFINITE
         self._reading_paused = False
@@ -111,11 +101,13 @@ class Connection:
         elif isinstance(body, bytes) and len(body) <= JOINED_BODY:
             self.transport.write(head + body)
         else:
-            self._start_upload(body, head, timeout.write)
-        if self._sent:
+            self.transport.write(head)
+            self._upload = Upload(self.loop, self.transport, self.peer, timeout.write, self._uploaded, self._watch)
+            self._upload.start(body, self._write_paused, rescue=not self.secure)
+        if self._upload is None:
             self._want(now)
-        elif self._deadline < self._armed:
-            self._arm(self._deadline)
+        else:
+            self._watch(self._deadline)
         try:
             return await future
         except BaseException:
@@ -137,7 +129,7 @@ class Connection:
         assert request is not None
         assert self.transport is not None
         parser = self._parser
-        reusable = parser.keep_alive and self._sent and not self._close_asked and not parser.rest() and not self.closed
+        reusable = parser.keep_alive and self._upload is None and not self._close_asked and not parser.rest() and not self.closed
         if body is None:
             assert head is not None
             raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -180,8 +172,9 @@ class Connection:
         self._size = 0
         self._trailers = []
         self._wanted_since = INFINITE
-        if not self._sent:
-            self._stop_upload()
+        if self._upload is not None:
+            self._upload.stop()
+            self._upload = None
 
     def close(self, error: AioreqError | None = None) -> None:
         """Close now. An exchange under way fails with `error`; its slot is given back here, once. May be called at any time."""
@@ -229,8 +222,11 @@ class Connection:
         self.close()
 
     def lost(self, error: Exception | None) -> None:
-        if self._request is not None and error is not None and self._rescue_fd >= 0:
-            self._rescue()
+        if error is not None and self._upload is not None:
+            for data in self._upload.arrived():
+                self.received(data)
+            if self._request is not None and self._parser.started and self._parser.close_delimited and self._parser.feed_eof():
+                self._settle()
         if self._request is not None and error is None:
             self.eof()  # over TLS the loops report an end without close_notify this way
         if self._request is not None:
@@ -241,8 +237,8 @@ class Connection:
 
     def write_paused(self, paused: bool) -> None:
         self._write_paused = paused
-        if not paused and self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        if self._upload is not None:
+            self._upload.write_paused(paused)
 
     def _cut(self, what: str) -> ConnectionLost:
         head = f"{self.peer} {what} {self._phase()}"
@@ -268,7 +264,7 @@ class Connection:
             return f"during the response's body, {seconds}"
         if self._parser.started:
             return f"during the response's head, {seconds}"
-        return f"before any byte of the response, {seconds}" if self._sent else f"during the upload, {seconds}"
+        return f"before any byte of the response, {seconds}" if self._upload is None else f"during the upload, {seconds}"
 
     # -- the parser's side
 
@@ -330,8 +326,7 @@ class Connection:
 
     def drain_body(self) -> None:
         self._deadline = min(self._deadline, self.loop.time() + DRAIN_SECONDS)
-        if self._deadline < self._armed:
-            self._arm(self._deadline)
+        self._watch(self._deadline)
 
     def abort_body(self) -> None:
         self.close()
@@ -341,11 +336,12 @@ class Connection:
     def _want(self, now: float) -> None:
         """From now on bytes are wanted: the read limit counts, and the timer stands no later than what is due first."""
         self._wanted_since = now
-        due = min(self._deadline, now + self._read_limit)
-        if due < self._armed:
-            self._arm(due)
+        self._watch(min(self._deadline, now + self._read_limit))
 
-    def _arm(self, due: float) -> None:
+    def _watch(self, due: float) -> None:
+        """Have the timer look by then, if it doesn't anyway."""
+        if due >= self._armed:
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._armed = due
@@ -358,176 +354,23 @@ class Connection:
             return
         past = self.loop.time() + CLOCK_SLACK
         read_due = self._wanted_since + self._read_limit
-        write_due = self._blocked_since + self._write_limit
+        write_due = INFINITE if self._upload is None else self._upload.blocked_until
         if self._deadline <= past:
             self._time_out(TotalTimeout, "the total limit passed")
         elif read_due <= past:
             self._time_out(ReadTimeout, f"{self.peer} sent nothing for {self._read_limit:g} s")
         elif write_due <= past:
-            self._time_out(WriteTimeout, f"{self.peer} took nothing for {self._write_limit:g} s")
+            self._time_out(WriteTimeout, f"{self.peer} took nothing for {self._request.timeout.write:g} s")
         else:
-            due = min(self._deadline, read_due, write_due)
-            if due < INFINITE:
-                self._arm(due)
+            self._watch(min(self._deadline, read_due, write_due))
 
     def _time_out(self, kind: type[RequestTimeout], what: str) -> None:
         self._fail(kind(f"{what} {self._phase()} ({self.peer})", request=self._request))
 
-    # -- the upload
-
-    def _start_upload(self, body: bytes | StreamedBody, head: bytes, limit: float | None) -> None:
-        assert self.transport is not None
-        self._sent = False
-        self._write_limit = INFINITE if limit is None else limit
-        if not self.secure:
-            # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered: it is read
-            # from a descriptor of our own.
-            with contextlib.suppress(OSError, AttributeError, ValueError):
-                self._rescue_fd = os.dup(self.transport.get_extra_info("socket").fileno())
-        self.transport.write(head)
-        self._uploader = self.loop.create_task(self._upload(body))
-
-    async def _upload(self, body: bytes | StreamedBody) -> None:
-        request = self._request
-        try:
-            if isinstance(body, bytes):
-                view = memoryview(body)
-                for start in range(0, len(body), UPLOAD_CHUNK):
-                    await self._write(view[start : start + UPLOAD_CHUNK])
-            else:
-                await self._stream(body)
-        except Exception as error:
-            if self._request is request:
-                self._fail(error)
-            return
-        if self._request is request:
-            self._uploader = None
-            self._sent = True
-            self._close_rescue()
-            if self._body is None:
-                self._want(self.loop.time())
-
-    async def _stream(self, body: StreamedBody) -> None:
-        left = body.length
-        async with contextlib.aclosing(body.chunks()) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                if not chunk:
-                    continue  # an empty chunk would end a chunked body
-                if left is None:
-                    await self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-                    continue
-                left -= len(chunk)
-                if left < 0:
-                    raise LocalProtocolError(f"the request body is longer than its Content-Length of {body.length} bytes")
-                await self._write(chunk)
-        if left is None:
-            await self._write(b"0\r\n\r\n")
-        elif left:
-            raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
-
-    async def _write(self, data: bytes | memoryview) -> None:
-        assert self.transport is not None
-        if self.closed:
-            raise ConnectionLost(f"the connection to {self.peer} was closed during the upload")
-        self.transport.write(data)
-        if not self._write_paused:
-            return
-        self._writable = self.loop.create_future()
-        self._blocked_since = self.loop.time()
-        due = self._blocked_since + self._write_limit
-        if due < self._armed:
-            self._arm(due)
-        try:
-            await self._writable
-        finally:
-            self._blocked_since = INFINITE
-            self._writable = None
-
-    def _stop_upload(self) -> None:
-        # The connection stays marked as not fully sent: it can't be reused, and is closed by whoever called.
-        self._close_rescue()
-        uploader, self._uploader = self._uploader, None
-        if uploader is not None and uploader is not _running_task():
-            uploader.cancel()
-
-    def _close_rescue(self) -> None:
-        if self._rescue_fd >= 0:
-            os.close(self._rescue_fd)
-            self._rescue_fd = -1
-
-    def _rescue(self) -> None:
-        """Take in what had arrived before the connection broke during the upload: an early 413 or 401 is an answer, not a broken pipe."""
-        with contextlib.suppress(OSError):
-            while self._rescue_fd >= 0 and self._request is not None and (data := os.read(self._rescue_fd, 65536)):
-                self.received(data)
-        if self._request is not None and self._parser.started and self._parser.close_delimited and self._parser.feed_eof():
-            self._settle()
-
-
-def _running_task() -> asyncio.Task[object] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
-
-
-class PlainFace(asyncio.Protocol):
-    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
-
-    __slots__ = ("connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connection.opened(cast(asyncio.Transport, transport))
-
-    def data_received(self, data: bytes) -> None:
-        self.connection.received(data)
-
-    def eof_received(self) -> None:
-        self.connection.eof()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.connection.lost(error)
-
-    def pause_writing(self) -> None:
-        self.connection.write_paused(True)
-
-    def resume_writing(self) -> None:
-        self.connection.write_paused(False)
-
-
-class BufferedFace(asyncio.BufferedProtocol):
-    """What a plaintext transport talks to: it reads into `buffer`, which every connection of a loop may share.
-
-    On selector loops and on uvloop under Unix, `get_buffer` and `buffer_updated` follow each other without a break; what is kept is copied
-    out before `buffer_updated` returns.
-    """
-
-    __slots__ = ("buffer", "connection")
-
-    def __init__(self, connection: Connection, buffer: memoryview) -> None:
-        self.connection = connection
-        self.buffer = buffer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connection.opened(cast(asyncio.Transport, transport))
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.connection.received(self.buffer[:nbytes])
-
-    def eof_received(self) -> None:
-        self.connection.eof()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.connection.lost(error)
-
-    def pause_writing(self) -> None:
-        self.connection.write_paused(True)
-
-    def resume_writing(self) -> None:
-        self.connection.write_paused(False)
+    def _uploaded(self, failure: Exception | None) -> None:
+        """The upload is over (upload.Upload)."""
+        self._upload = None
+        if failure is not None:
+            self._fail(failure)
+        elif self._body is None:
+            self._want(self.loop.time())

@@ -11,9 +11,10 @@ import socket
 import ssl
 
 from .config import TLS, Limits
-from .connection import BufferedFace, Connection, PlainFace
+from .connection import Connection
 from .dns import Address, resolve
 from .errors import CertificateError, ConnectError, TLSError
+from .faces import BufferedFace, PlainFace
 from .tls import context_for
 from .urls import Origin
 

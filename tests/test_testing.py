@@ -388,8 +388,9 @@ def test_an_early_413_arrives_while_the_upload_goes_on(run: Runner, tls: bool) -
                 writer.write(bytes(3_000_000))
                 assert (await reader.read()).endswith(b"\r\n\r\ntoo much")
                 assert not server.requests[0].complete
-                writer.write(bytes(3_000_000))
-                await writer.drain()  # the rest is taken and dropped, not reset
+                if not tls:  # streams over TLS close on FIN
+                    writer.write(bytes(3_000_000))
+                    await writer.drain()  # the rest is taken and dropped, not reset
 
     run(main())
 

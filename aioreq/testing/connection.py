@@ -71,10 +71,12 @@ class Connection(asyncio.Protocol):
             self._securing = True
             self._bare.pause_reading()
             self._begin(self._secure(context))
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._hand_over)  # when the TLS layer stands between us and the transport
 
     def data_received(self, data: bytes) -> None:
         if self._securing:
-            self._raw += data  # came with the end of the handshake; its transport isn't in our hands yet
+            self._raw += data  # before the TLS layer took over, or with the last message of the handshake
         elif self._reader is None:
             self._raw += data
         else:
@@ -119,6 +121,16 @@ class Connection(asyncio.Protocol):
         self.transport = secure
         self._task = None
         self._ready()
+
+    def _hand_over(self) -> None:
+        # uvloop reads on from the first moment, paused or not: what came before the TLS layer took over belongs to it.
+        layer: Any = self._bare.get_protocol()
+        while self._raw and layer is not self:
+            buffer = memoryview(layer.get_buffer(len(self._raw)))
+            count = min(len(buffer), len(self._raw))
+            buffer[:count] = self._raw[:count]
+            del self._raw[:count]
+            layer.buffer_updated(count)
 
     def _ready(self) -> None:
         self._securing = False

@@ -1,0 +1,73 @@
+"""The two faces of one connection: what a transport talks to. The loops decide by type how they read, so one class can't be both."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["BufferedFace", "PlainFace"]
+
+
+class PlainFace(asyncio.Protocol):
+    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connection.opened(cast(asyncio.Transport, transport))
+
+    def data_received(self, data: bytes) -> None:
+        self.connection.received(data)
+
+    def eof_received(self) -> None:
+        self.connection.eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.connection.lost(error)
+
+    def pause_writing(self) -> None:
+        self.connection.write_paused(True)
+
+    def resume_writing(self) -> None:
+        self.connection.write_paused(False)
+
+
+class BufferedFace(asyncio.BufferedProtocol):
+    """What a plaintext transport talks to: it reads into `buffer`, which every connection of a loop may share.
+
+    On selector loops and on uvloop under Unix, `get_buffer` and `buffer_updated` follow each other without a break; what is kept is copied
+    out before `buffer_updated` returns.
+    """
+
+    __slots__ = ("buffer", "connection")
+
+    def __init__(self, connection: Connection, buffer: memoryview) -> None:
+        self.connection = connection
+        self.buffer = buffer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.connection.opened(cast(asyncio.Transport, transport))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.connection.received(self.buffer[:nbytes])
+
+    def eof_received(self) -> None:
+        self.connection.eof()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.connection.lost(error)
+
+    def pause_writing(self) -> None:
+        self.connection.write_paused(True)
+
+    def resume_writing(self) -> None:
+        self.connection.write_paused(False)

@@ -1,0 +1,148 @@
+"""The part of a request's body that doesn't go out with its head: written piece by piece, no faster than the peer takes it.
+
+Knows a transport and a body; whose request it is, and what its end means, the connection knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+from .errors import ConnectionLost, LocalProtocolError
+from .request_body import StreamedBody
+
+__all__ = ["Upload"]
+
+CHUNK = 64 * 1024
+INFINITE = float("inf")
+
+
+class Upload:
+    """One body on its way. `ended` is called once, with the error that stopped it or None, unless `stop` came first.
+
+    `blocked_until` is when the write limit passes, if the peer takes nothing until then; `watch` is told each time that it is set.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_limit",
+        "_loop",
+        "_paused",
+        "_peer",
+        "_rescue_fd",
+        "_task",
+        "_transport",
+        "_watch",
+        "_writable",
+        "blocked_until",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        peer: str,
+        limit: float | None,
+        ended: Callable[[Exception | None], None],
+        watch: Callable[[float], None],
+    ) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._peer = peer
+        self._limit = INFINITE if limit is None else limit
+        self._ended = ended
+        self._watch = watch
+        self._paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._rescue_fd = -1
+        self.blocked_until = INFINITE
+
+    def start(self, body: bytes | StreamedBody, paused: bool, rescue: bool) -> None:
+        """Begin; with `rescue`, `arrived` works later."""
+        self._paused = paused
+        if rescue:
+            # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered: it is read
+            # from a descriptor of our own.
+            with contextlib.suppress(OSError, AttributeError, ValueError):
+                self._rescue_fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        self._task = self._loop.create_task(self._run(body))
+
+    def stop(self) -> None:
+        """Write no more; `ended` is not called any more."""
+        self._close_rescue()
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task(self._loop):
+            task.cancel()
+
+    def write_paused(self, paused: bool) -> None:
+        """The transport's buffer is full, or has room again."""
+        self._paused = paused
+        if not paused and self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def arrived(self) -> Iterator[bytes]:
+        """What the socket held when the connection broke: an early 413 or 401 is an answer, not a broken pipe."""
+        with contextlib.suppress(OSError):
+            while self._rescue_fd >= 0 and (data := os.read(self._rescue_fd, CHUNK)):
+                yield data
+
+    def _close_rescue(self) -> None:
+        if self._rescue_fd >= 0:
+            os.close(self._rescue_fd)
+            self._rescue_fd = -1
+
+    async def _run(self, body: bytes | StreamedBody) -> None:
+        failure: Exception | None = None
+        try:
+            if isinstance(body, bytes):
+                view = memoryview(body)
+                for start in range(0, len(body), CHUNK):
+                    await self._write(view[start : start + CHUNK])
+            else:
+                await self._stream(body)
+        except asyncio.CancelledError:
+            if self._task is None:
+                raise
+            failure = LocalProtocolError("the iterable that gives the request body was cancelled")
+        except Exception as error:
+            failure = error
+        if self._task is not None:
+            self._task = None
+            self._close_rescue()
+            self._ended(failure)
+
+    async def _stream(self, body: StreamedBody) -> None:
+        left = body.length
+        async with contextlib.aclosing(body.chunks()) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                if not chunk:
+                    continue  # an empty chunk would end a chunked body
+                if left is None:
+                    await self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    continue
+                left -= len(chunk)
+                if left < 0:
+                    raise LocalProtocolError(f"the request body is longer than its Content-Length of {body.length} bytes")
+                await self._write(chunk)
+        if left is None:
+            await self._write(b"0\r\n\r\n")
+        elif left:
+            raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
+
+    async def _write(self, data: bytes | memoryview) -> None:
+        if self._transport.is_closing():
+            raise ConnectionLost(f"the connection to {self._peer} was closed during the upload")
+        self._transport.write(data)
+        if not self._paused:
+            return
+        self._writable = self._loop.create_future()
+        self.blocked_until = self._loop.time() + self._limit
+        self._watch(self.blocked_until)
+        try:
+            await self._writable
+        finally:
+            self.blocked_until = INFINITE
+            self._writable = None

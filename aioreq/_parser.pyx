@@ -154,7 +154,7 @@ def find(list fields not None, bytes name not None):
     cdef bytes key
     for pair in fields:
         key = pair[0]
-        if PyBytes_GET_SIZE(key) == length and same_name(key, PyBytes_AS_STRING(name), length):
+        if len(key) == length and same_name(key, PyBytes_AS_STRING(name), length):
             return pair[1]
     return None
 

@@ -22,7 +22,7 @@ import aioreq
 from .request_head import serialize
 
 if TYPE_CHECKING:
-    from .models import ResponseHead
+    from .response import ResponseHead
 
 __all__ = ["main"]
 

@@ -276,7 +276,7 @@ class Connection:
         expected = self._parser.content_length
         if not request.stream and 200 <= status < 300:
             self._head = (version, status, reason, fields)
-            if expected is not None and expected > request.most_body and request.method != "HEAD":
+            if expected is not None and expected > request.most_body and request.method != "HEAD" and status != 204:
                 raise body_too_large(request.most_body)
             return
         future, self._future = self._future, None

@@ -59,6 +59,18 @@ class _Queue:
         self.waiters: OrderedDict[_Waiter, None] = OrderedDict()  # in order of arrival; one that gives up leaves at once
         self.streak = 0  # waiters served in a row while other keys waited
 
+    def someone_waits(self) -> bool:
+        """Whether there is a waiter to serve. One that was cancelled in this very tick still stands in line, and is sent off."""
+        while self.waiters:
+            if not next(iter(self.waiters)).done():
+                return True
+            self.waiters.popitem(last=False)
+        return False
+
+    def next_waiter(self) -> _Waiter:
+        waiter, _ = self.waiters.popitem(last=False)
+        return waiter
+
 
 class Pool:
     """The connections of one client on one event loop."""
@@ -75,6 +87,7 @@ class Pool:
         self._queue_of: dict[Connection, _Queue] = {}
         self._idle: OrderedDict[Connection, _Queue] = OrderedDict()  # the longest idle first
         self._blocked: OrderedDict[_Queue, None] = OrderedDict()  # keys that wait for the total alone, in turn
+        self._opening: set[asyncio.Timeout] = set()  # the time limits of the connections being opened
         self._sweeper: asyncio.TimerHandle | None = None
 
     # -- the way of one request
@@ -127,24 +140,35 @@ class Pool:
             raise
 
     async def _open(self, queue: _Queue, request: Request) -> Connection:
+        if self.closed:
+            raise ClientClosed("the client was closed before this request had a connection", request=request)
         connect = request.timeout.connect
         began = self.loop.time()
         due = None if connect is None else began + connect
         total = None if request.deadline is None else request.deadline.start(began)
         total_first = total is not None and (due is None or total < due)
+        origin = queue.key.origin
+        limit = asyncio.timeout_at(total if total_first else due)
+        self._opening.add(limit)
         try:
-            async with asyncio.timeout_at(total if total_first else due):
-                connection = await self.connector.open(queue.key.origin, queue.key.tls)
+            async with limit:
+                connection = await self.connector.open(origin, queue.key.tls)
         except TimeoutError as error:
             if isinstance(error, AioreqError):
                 raise
-            origin = queue.key.origin
+            if self.closed:
+                raise ClientClosed("the client was closed while a connection was being made", request=request) from error
             what = f"no connection to {origin.host}:{origin.port} within {self.loop.time() - began:.3f} s ({request!r})"
             kind: type[RequestTimeout] = TotalTimeout if total_first else ConnectTimeout
             raise kind(what, request=request) from error
+        finally:
+            self._opening.discard(limit)
         if self.closed:
             connection.close()
             raise ClientClosed("the client was closed while a connection was being made", request=request)
+        if connection.closed:
+            what = "closed the new connection, or sent bytes that nobody had asked for, before the request went out"
+            raise ConnectionLost(f"{connection.peer} {what} ({request!r})", request=request)
         self._queue_of[connection] = queue
         connection.owner = self
         return connection
@@ -152,10 +176,12 @@ class Pool:
     # -- slots
 
     def _take_slot(self, queue: _Queue) -> bool:
-        """Take a slot for this key if the limits allow, closing the longest idle connection of another key where the total is full."""
+        """Take a slot for this key if the limits allow, closing the longest idle connection that stands in its way."""
         limits = self.limits
         if limits.per_host and queue.open >= limits.per_host:
-            return False
+            if not queue.idle:
+                return False
+            next(iter(queue.idle)).close()  # a fresh one is wanted
         if self.open >= limits.connections:
             if not self._idle:
                 return False
@@ -177,11 +203,11 @@ class Pool:
         """Let one waiter open a connection: the first of the key whose turn it is."""
         while self._blocked:
             queue, _ = self._blocked.popitem(last=False)
-            if queue.waiters and self._take_slot(queue):
-                waiter, _ = queue.waiters.popitem(last=False)
-                waiter.set_result(_SLOT)
+            if queue.someone_waits() and self._take_slot(queue):
+                queue.next_waiter().set_result(_SLOT)
                 self._block(queue)
                 return
+            self._forget_if_unused(queue)
 
     def _block(self, queue: _Queue) -> None:
         """Queue a key whose waiters need only the total to have room (one at its own limit waits for its own slots)."""
@@ -244,10 +270,9 @@ class Pool:
             connection.close()
             return
         others = len(self._blocked) > (queue in self._blocked)
-        if queue.waiters and (not others or queue.streak < HANDOVERS):
+        if queue.someone_waits() and (not others or queue.streak < HANDOVERS):
             queue.streak = queue.streak + 1 if others else 0
-            waiter, _ = queue.waiters.popitem(last=False)
-            waiter.set_result(connection)
+            queue.next_waiter().set_result(connection)
             self._forget_if_unused(queue)
             return
         queue.streak = 0
@@ -293,6 +318,9 @@ class Pool:
                     waiter.set_exception(ClientClosed("the client was closed while this request waited for a connection slot"))
             queue.waiters.clear()
         self._blocked.clear()
+        for limit in self._opening:
+            if not limit.expired():
+                limit.reschedule(self.loop.time())
         for connection in list(self._queue_of):
             connection.close(ClientClosed("the client was closed during this request"))
 

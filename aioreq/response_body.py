@@ -133,7 +133,8 @@ class ResponseBody:
                 raise
             finally:
                 self._waiter = None
-                source.wait_body(False)
+                if self._source is not None:  # else the body has ended, and its connection may serve somebody else by now
+                    self._source.wait_body(False)
         data = self._chunks.popleft()
         self._size -= len(data)
         if self._paused and self._size <= LOW_WATER:
@@ -161,7 +162,7 @@ class ResponseBody:
 
     def abandon(self) -> None:
         """Nobody holds the response any more; may be called from any thread, and after the loop has ended."""
-        if not self._ended:
+        if not self._ended and not self._discarding:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.close, False)
 

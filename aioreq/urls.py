@@ -18,20 +18,27 @@ from yarl import URL
 
 from .errors import InvalidURL
 
-__all__ = ["Origin", "ParsedURL", "QueryTypes", "append_params", "encode_pairs", "join", "parse"]
+__all__ = ["Origin", "ParsedURL", "QueryTypes", "append_params", "encode_pairs", "join", "parse", "without_password"]
 
 QueryScalar: TypeAlias = str | int | float | bool | None
 QueryTypes: TypeAlias = Mapping[str, QueryScalar | Iterable[QueryScalar]] | Iterable[tuple[str, QueryScalar]] | str
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+_ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping)  # iterable, but not lists of values
 _CACHED_LENGTH = 1024  # longer URLs are parsed anew: the cache holds a bounded number of bounded texts
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Control characters; and surrogates, but for those that stand for bytes (surrogateescape).
+_REFUSED = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 # What RFC 3986 allows in no part of a URI, but for brackets, which servers expect unquoted in queries; and a "%" that quotes nothing.
 _ILLEGAL = re.compile(r"""[^!#$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+|%(?![0-9A-Fa-f]{2})""")
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?)*\.?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+# Userinfo where it belongs, or where it would be if slashes or a scheme weren't missing.
+_LEAD = r"(?>(?:https?:/*|[a-z][a-z0-9+.\-]*:/+|//+)?)"
+_USERINFO = re.compile(rf"(\A{_LEAD}|//)[^/?#]*@", re.IGNORECASE)
+# The same with a "/", "?" or "#" in the password, which ends the authority: behind its ":" stands then what is no port.
+_CUT_USERINFO = re.compile(rf"\A({_LEAD})[^/?#@:\[]*:(?![0-9]*(?:[/?#]|\Z)).*@", re.IGNORECASE | re.DOTALL)
 
 
 class Origin(NamedTuple):
@@ -67,39 +74,39 @@ def parse(url: str | URL) -> ParsedURL:
 
 
 def _parse(text: str) -> ParsedURL:
-    if bad := _CONTROL.search(text):
-        raise InvalidURL(f"URL {_shown(text)!r}: control character {bad[0]!r} at position {bad.start()} is not allowed there")
+    _check_characters(text, "URL")
     if text != text.strip():
-        raise InvalidURL(f"URL {_shown(text)!r} begins or ends with a space: strip it")
+        raise InvalidURL(f"URL {without_password(text)!r} begins or ends with a space: strip it")
     scheme_match = _SCHEME.match(text)
     if scheme_match is None or not text.startswith("//", scheme_match.end()):
         if scheme_match is not None and scheme_match[1].lower() in DEFAULT_PORTS:
-            raise InvalidURL(f"URL {_shown(text)!r}: '//' must follow the scheme")
+            raise InvalidURL(f"URL {without_password(text)!r}: '//' must follow the scheme")
         if scheme_match is not None and text[scheme_match.end() : scheme_match.end() + 1].isdigit() is False:
-            raise InvalidURL(f"URL {_shown(text)!r}: scheme {scheme_match[1]!r} can't be requested, only http and https")
-        raise InvalidURL(f"URL {_shown(text)!r} has no scheme: did you mean {_shown('https://' + text.lstrip('/'))!r}?")
+            raise InvalidURL(f"URL {without_password(text)!r}: scheme {scheme_match[1]!r} can't be requested, only http and https")
+        raise InvalidURL(f"URL {without_password(text)!r} has no scheme: did you mean {without_password('https://' + text.lstrip('/'))!r}?")
     scheme = scheme_match[1].lower()
     if scheme not in DEFAULT_PORTS:
-        raise InvalidURL(f"URL {_shown(text)!r}: scheme {scheme!r} can't be requested, only http and https")
+        raise InvalidURL(f"URL {without_password(text)!r}: scheme {scheme!r} can't be requested, only http and https")
 
     authority, path, query, fragment = _split(text[scheme_match.end() + 2 :])
-    userinfo_text, at, host_port = authority.rpartition("@")
+    userinfo_text, _, host_port = authority.rpartition("@")
     if "\\" in authority or "@" in userinfo_text:
-        raise InvalidURL(f"URL {_shown(text)!r}: an authority holds no backslash and at most one '@': quote them in the userinfo")
-    host, port = _host_and_port(host_port, scheme, _shown(text))
+        raise InvalidURL(f"URL {without_password(text)!r}: an authority holds no backslash and at most one '@': quote them in the userinfo")
+    host, port = _host_and_port(host_port, scheme, without_password(text))
 
     bracketed = f"[{host}]" if ":" in host else host
     field = bracketed if port == DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
     target = _quoted(path or "/") + (f"?{_quoted(query)}" if query is not None else "")
     url = URL(f"{scheme}://{field}{target}" + (f"#{_quoted(fragment)}" if fragment is not None else ""), encoded=True)
     user, _, password = userinfo_text.partition(":")
+    userinfo = (unquote(user, errors="surrogateescape"), unquote(password, errors="surrogateescape")) if user or password else None
     wire_target, wire_host = target.encode("ascii"), field.encode("ascii")
     return ParsedURL(
         url=url,
         origin=Origin(scheme, host, port),
         target=wire_target,
         authority=wire_host,
-        userinfo=(unquote(user), unquote(password)) if at else None,
+        userinfo=userinfo,
         head=b" %b HTTP/1.1\r\nHost: %b\r\n" % (wire_target, wire_host),
     )
 
@@ -107,10 +114,19 @@ def _parse(text: str) -> ParsedURL:
 _parse_cached = lru_cache(maxsize=1024)(_parse)
 
 
-def _shown(text: str) -> str:
-    # Errors are logged: no password in them, and not a megabyte of URL.
-    shown = re.sub(r"//[^/?#]*@", "//", text)
-    return shown if len(shown) <= 200 else shown[:200] + "..."
+def _check_characters(text: str, what: str) -> None:
+    if bad := _REFUSED.search(text):
+        kind = "control character" if bad[0] <= "\x7f" else "half of a surrogate pair"
+        raise InvalidURL(f"{what} {without_password(text)!r}: {kind} {bad[0]!r} at position {bad.start()} is not allowed there")
+
+
+def without_password(url: str) -> str:
+    """A URL, valid or not, as errors may show it: they are logged, so without its userinfo, and at most 200 characters of it."""
+    return _shortened(_CUT_USERINFO.sub(r"\1", _USERINFO.sub(r"\1", url)))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def _split(rest: str) -> tuple[str, str, str | None, str | None]:
@@ -131,13 +147,13 @@ def _host_and_port(text: str, scheme: str, shown: str) -> tuple[str, int]:
     if text.startswith("["):
         literal, bracket, port_text = text[1:].partition("]")
         if not bracket or (port_text and not port_text.startswith(":")):
-            raise InvalidURL(f"URL {shown!r}: {text!r} is no IPv6 address in brackets")
+            raise InvalidURL(f"URL {shown!r}: {_shortened(text)!r} is no IPv6 address in brackets")
         try:
             host = str(IPv6Address(literal)) if "%" not in literal else ""
         except AddressValueError:
             host = ""
         if not host:
-            raise InvalidURL(f"URL {shown!r}: {literal!r} is no IPv6 address")
+            raise InvalidURL(f"URL {shown!r}: {_shortened(literal)!r} is no IPv6 address")
         port_text = port_text[1:]
     else:
         name, _, port_text = text.partition(":")
@@ -145,7 +161,8 @@ def _host_and_port(text: str, scheme: str, shown: str) -> tuple[str, int]:
     if not port_text:
         return host, DEFAULT_PORTS[scheme]
     if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 0 < int(port_text) < 65536):
-        raise InvalidURL(f"URL {shown!r}: port {port_text!r} is not a number from 1 to 65535")
+        # Not shown: where a password holds a "/" that isn't quoted, this is the first half of it.
+        raise InvalidURL(f"URL {shown!r}: the port is not a number from 1 to 65535")
     return host, int(port_text)
 
 
@@ -153,6 +170,8 @@ def _host_name(name: str, shown: str) -> str:
     """The canonical name: lower case, IDNA (UTS 46); numbers only as a dotted quad (others are read differently by every resolver)."""
     if not name:
         raise InvalidURL(f"URL {shown!r} has no host")
+    if len(name) > 253:
+        raise InvalidURL(f"URL {shown!r}: a host name has at most 253 characters, not {len(name)}")
     host = name.lower()
     if not host.isascii():
         try:
@@ -171,10 +190,10 @@ def _host_name(name: str, shown: str) -> str:
 
 def join(base: ParsedURL, reference: str) -> ParsedURL:
     """The URL that a reference (a Location, say) means at `base` (RFC 3986 section 5.2); the fragment is inherited (RFC 9110 10.2.2)."""
-    if bad := _CONTROL.search(reference):
-        raise InvalidURL(f"URL reference {_shown(reference)!r}: control character {bad[0]!r} at position {bad.start()}")
-    scheme, _, authority = str(base.url).partition("#")[0].partition("://")
-    authority, base_path, base_query, _ = _split(authority)
+    _check_characters(reference, "URL reference")
+    scheme, authority = base.origin.scheme, base.authority.decode("ascii")
+    # Not from `base.url`: yarl drops an empty query.
+    _, base_path, base_query, _ = _split(base.target.decode("ascii"))
     fragment = base.url.raw_fragment or None
     scheme_match = _SCHEME.match(reference)
     if scheme_match is not None:
@@ -213,10 +232,14 @@ def _without_dot_segments(path: str) -> str:
 
 def append_params(url: str | URL, params: QueryTypes) -> str:
     """The URL with the parameters behind whatever query it has."""
-    added = params.lstrip("?") if isinstance(params, str) else encode_pairs(params, "params")
+    added = params.removeprefix("?").replace("#", "%23") if isinstance(params, str) else encode_pairs(params, "params")
     text, hash_mark, fragment = str(url).partition("#")
     if added:
-        text += ("" if text.endswith(("?", "&")) else "&" if "?" in text else "?") + added
+        if "?" not in text:
+            text += "?"
+        elif not text.endswith(("?", "&")):
+            text += "&"
+        text += added
     return text + hash_mark + fragment
 
 
@@ -225,7 +248,7 @@ def encode_pairs(pairs: Mapping[str, QueryScalar | Iterable[QueryScalar]] | Iter
     items = pairs.items() if isinstance(pairs, Mapping) else pairs
     parts = []
     for name, value in items:
-        values = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+        values = (value,) if isinstance(value, _ONE_VALUE) or not isinstance(value, Iterable) else value
         parts += [f"{_component(name, name, what)}={_component(name, item, what)}" for item in values if item is not None]
     return "&".join(parts)
 
@@ -237,4 +260,7 @@ def _component(name: object, value: object, what: str) -> str:
         value = str(value)
     elif not isinstance(value, str):
         raise TypeError(f"{what}: {name!r} holds {type(value).__name__}; give str, a number, a bool or None")
-    return quote(value.encode("utf-8", "surrogateescape"), safe="")
+    try:
+        return quote(value.encode("utf-8", "surrogateescape"), safe="")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: {name!r} holds half of a surrogate pair, which UTF-8 can't encode") from None

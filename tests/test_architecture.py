@@ -21,7 +21,8 @@ FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
     "policy": "client request_options middlewares auth websocket sse",
     "connections": "pool connector connection faces upload dns tls proxies guard",
-    "messages": "models response request_head request_body multipart response_body response_headers encodings parser _parser _parser_py framing",
+    "messages": "models request_head request_body multipart response response_headers response_body encodings "
+    "parser _parser _parser_py framing",
     "vocabulary": "headers urls cookies config errors threads _version",
 }
 HEIGHT = {name: -depth for depth, names in enumerate(FLOORS.values()) for name in names.split()}

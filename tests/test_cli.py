@@ -232,8 +232,11 @@ def test_help_names_every_option(capfd: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert caught.value.code == 0
     out = capfd.readouterr().out
-    for option in "-X --method -v --verbose -i --include -o --output -H --headers -d --data -A --user-agent --version".split():
-        assert f" {option}" in out
+    for option in ("-X, --method", "-H, --headers", "-d, --data", "-A, --user-agent", "-o, --output", "-i, --include", "-v, --verbose"):
+        short, long = option.split(", ")
+        assert f"  {short}" in out
+        assert f"{long} " in out or f"{long}\n" in out
+    assert "--version" in out
 
 
 def test_the_version_tells_which_parser_runs() -> None:

@@ -274,7 +274,9 @@ VALID = {
         CHUNKED + b"00000000000000a\r\n0123456789\r\nB\r\n0123456789\x00\r\n000\r\n\r\n",
         [CHUNKED_HEAD, body(b"01234567890123456789\x00"), end()],
     ),
-    "chunk extensions": Valid(CHUNKED + b'1;a=b;c="d \t\xff"\r\nx\r\n1 \t;  e\r\ny\r\n0;last\r\n\r\n', [CHUNKED_HEAD, body(b"xy"), end()]),
+    "chunk extensions": Valid(
+        CHUNKED + b'1;a=b;c="d \t\xff"\r\nx\r\n1 \t;  e\r\ny\r\n1\r\nz\r\n0;last\r\n\r\n', [CHUNKED_HEAD, body(b"xyz"), end()]
+    ),
     "trailers": Valid(
         CHUNKED + b"1\r\nx\r\n0\r\nDigest: abc\r\nX: \r\n\r\n", [CHUNKED_HEAD, body(b"x"), end((b"Digest", b"abc"), (b"X", b""))]
     ),

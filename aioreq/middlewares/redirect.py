@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidURL, LocalProtocolError, RemoteProtocolError, TooManyRedirects
 from ..headers import text
 from ..models import Request, Response, ResponseHead, StreamResponse
+from ..urls import without_password
 from .base import MiddleWare
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class RedirectMiddleWare(MiddleWare):
             if len(history) >= request.max_redirects:
                 response.drop()
                 raise TooManyRedirects(
-                    f"more than {request.max_redirects} redirects, the last one from {response.url} to {text(location)!r}",
+                    f"more than {request.max_redirects} redirects, the last one from {response.url} to {without_password(text(location))!r}",
                     request=request,
                     response=response,
                 )
@@ -52,7 +53,7 @@ def _redirected(request: Request, status: int, location: str) -> Request:
     try:
         target = request.redirected(location)
     except InvalidURL as error:
-        raise RemoteProtocolError(f"{request.url} redirects to {location!r}: {error}", request=request) from error
+        raise RemoteProtocolError(f"{request.url} redirects to what can't be requested: {error}", request=request) from error
     following = request.replace()
     if (status == 303 and request.method != "HEAD") or (status in (301, 302) and request.method == "POST"):
         following.method = "GET"

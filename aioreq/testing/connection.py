@@ -184,9 +184,10 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request, answer: Any) -> None:
         try:
             reply = Reply.of(answer)
-        except TypeError:
+            wire, ends = reply.encode(request)
+        except Exception:
             reply = self._failed(request)
-        wire, ends = reply.encode(request)
+            wire, ends = reply.encode(request)
         self.transport.write(wire)
         if isinstance(reply.body, bytes) or request.method == "HEAD":
             self._answered(request, ends)

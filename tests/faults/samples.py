@@ -19,16 +19,18 @@ class Sample:
     status: int = 200
     trailers: tuple[tuple[bytes, bytes], ...] = ()
     until_close: bool = False
+    interim: bytes = b""  # what of the wire comes before the final response
 
     @property
     def head(self) -> bytes:
-        """The status line and the header section, with the empty line."""
-        return self.wire[: self.wire.index(b"\r\n\r\n") + 4]
+        """The status line and the header section of the final response, with the empty line."""
+        start = len(self.interim)
+        return self.wire[start : self.wire.index(b"\r\n\r\n", start) + 4]
 
     @property
     def raw_body(self) -> bytes:
         """What follows the head: chunk framing and content coding as sent."""
-        return self.wire[len(self.head) :]
+        return self.wire[len(self.interim) + len(self.head) :]
 
     def __str__(self) -> str:
         return self.name
@@ -38,6 +40,7 @@ _TEXT = b"It was the best of times, it was the worst of times."
 _GZIP = gzip.compress(_TEXT, mtime=0)
 _ZLIB = zlib.compress(_TEXT)
 _OK = b"HTTP/1.1 200 OK\r\n"
+_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 
 
 def _chunked(*pieces: bytes) -> bytes:
@@ -67,7 +70,7 @@ _SAMPLES = (
     Sample("http-1.0", b"HTTP/1.0 200 OK\r\n\r\n" + _TEXT, _TEXT, until_close=True),
     Sample("no-content", b"HTTP/1.1 204 No Content\r\n\r\n", status=204),
     Sample("not-modified", b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n' + _length(_TEXT) + b"\r\n", status=304),
-    Sample("after-103", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + _OK + _length(_TEXT) + b"\r\n" + _TEXT, _TEXT),
+    Sample("after-103", _HINTS + _OK + _length(_TEXT) + b"\r\n" + _TEXT, _TEXT, interim=_HINTS),
     Sample("gzip", _OK + b"Content-Encoding: gzip\r\n" + _length(_GZIP) + b"\r\n" + _GZIP, _TEXT),
     Sample("deflate", _OK + b"Content-Encoding: deflate\r\n" + _length(_ZLIB) + b"\r\n" + _ZLIB, _TEXT),
     Sample(

@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PYTEST := $(BIN)/python -m pytest
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PARSER := $(wildcard aioreq/*.pyx aioreq/*.pxd) aioreq/framing.py
+PARSER := $(wildcard aioreq/*.pyx aioreq/*.pxi) aioreq/framing.py
 
 .PHONY: demo test test-compiled test-pure test-debug test-uvloop build lint format types bench fuzz check wheel clean
 .NOTPARALLEL:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -13,7 +13,7 @@ from ._version import __version__
 from .config import TLS, UNSET, Limits, Retry, Timeout
 from .cookies import CookieJar
 from .encodings import accept_encoding
-from .errors import AioreqError, ClientClosed
+from .errors import AioreqError, ClientClosed, InvalidURL
 from .headers import HeaderTypes, field_pairs
 from .middlewares import DecodeMiddleWare, MiddleWare, MiddleWareTypes, build, default_middlewares
 from .middlewares.authentication import credentials
@@ -22,7 +22,7 @@ from .pool import Pool
 from .request_body import encode_body
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
-from .urls import ParsedURL, QueryTypes, append_params, parse
+from .urls import ParsedURL, QueryTypes, append_missing, append_params, encode_pairs, parse, query_names
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
@@ -60,8 +60,8 @@ class Client:
         json_dumps: Callable[[Any], str | bytes] | None = None,
     ) -> None:
         self.middlewares: MiddleWare = build(middlewares)
-        self._base = None if base_url is None else parse(base_url)
-        self._params = params
+        self._base = None if base_url is None else _base(base_url)
+        self._params = params if params is None or isinstance(params, str) else encode_pairs(params, "params")
         self.cookies = _jar(cookies, self._base)
         self._auth = credentials(auth)
         self._timeout = Timeout.of(timeout)
@@ -150,7 +150,12 @@ class Client:
         if unknown:
             raise TypeError(f"a request takes no {', '.join(sorted(unknown))}; its options are {', '.join(RequestOptions.__annotations__)}")
         take = given.get
+        named: Collection[str] = ()
         if (params := take("params")) is not None:
+            if not isinstance(params, str | Mapping):
+                params = list(params)
+            if self._params is not None:
+                named = query_names(params)
             url = append_params(url, params)
         content, content_type = encode_body(take("content"), take("data"), given.get("json", UNSET), self._json_dumps)
         request = Request(
@@ -166,7 +171,7 @@ class Client:
             request.add_field("Content-Type", content_type)
         request.cookies = dict(cookies) if (cookies := take("cookies")) is not None else None
         request.max_body = take("max_body")
-        self._settled(request)
+        self._settled(request, named)
         if "retry" in given:
             request.retry = Retry.of(given["retry"])
         if "verify" in given or given.get("tls") is not None:
@@ -176,10 +181,10 @@ class Client:
         request.raise_for_status = given.get("raise_for_status", request.raise_for_status)
         return request
 
-    def _settled(self, request: Request) -> Request:
-        """The request with the client's settings wherever it has none of its own."""
+    def _settled(self, request: Request, named: Collection[str] = ()) -> Request:
+        """The request with the client's settings wherever it has none of its own; `named` are the parameters that it sets or drops."""
         if self._base is not None or self._params is not None:
-            request.parsed = self._absolute(request.given_url)
+            request.parsed = self._absolute(request.given_url, named)
         request.settle_headers(self._defaults)
         request.auth = self._auth if request.auth is UNSET else credentials(request.auth)
         timeout = request.timeout = self._timeout if request.timeout is UNSET else Timeout.of(request.timeout)
@@ -192,14 +197,16 @@ class Client:
         request.raise_for_status = self._raise_for_status
         return request
 
-    def _absolute(self, url: str | URL) -> ParsedURL:
+    def _absolute(self, url: str | URL, named: Collection[str]) -> ParsedURL:
         text = str(url)
+        userinfo = None
         if self._base is not None and "://" not in text.partition("?")[0]:
-            base = str(self._base.url)
+            base, userinfo = str(self._base.url), self._base.userinfo
             text = base if not text else base + text if text.startswith("?") else base.rstrip("/") + "/" + text.lstrip("/")
         if self._params is not None:
-            text = append_params(text, self._params)
-        return parse(text)
+            text = append_missing(text, self._params, named)
+        parsed = parse(text)
+        return parsed if userinfo is None else parsed._replace(userinfo=userinfo)
 
     # -- one call
 
@@ -343,6 +350,13 @@ def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> 
 def _attach(error: AioreqError, request: Request) -> None:
     if error.request is None:
         error.request = request
+
+
+def _base(url: str | URL) -> ParsedURL:
+    parsed = parse(url)
+    if "?" in str(parsed.url) or "#" in str(parsed.url):
+        raise InvalidURL(f"base_url {str(parsed.url)!r} has a query or a fragment, and paths go behind it: give the query as params=")
+    return parsed
 
 
 def _jar(cookies: Mapping[str, str] | CookieJar | None, base: ParsedURL | None) -> CookieJar:

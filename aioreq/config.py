@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 import math
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Retry", "Timeout", "Unset"]
 
@@ -133,8 +134,13 @@ class Retry:
 
     def __post_init__(self) -> None:
         _check_count("Retry", "attempts", self.attempts)
-        _check_seconds("Retry", "backoff", self.backoff)
-        _check_seconds("Retry", "max_wait", self.max_wait)
+        for name in ("backoff", "max_wait"):
+            if getattr(self, name) is None:
+                raise TypeError(f"Retry({name}=None): give seconds")
+            _check_seconds("Retry", name, getattr(self, name))
+        methods: Any = self.methods
+        if isinstance(methods, str) or not isinstance(methods, Iterable):
+            raise TypeError(f"Retry(methods={methods!r}): give a set of method names")
         object.__setattr__(self, "methods", frozenset(self.methods))
 
     @classmethod
@@ -166,6 +172,16 @@ class TLS:
     def __post_init__(self) -> None:
         if not isinstance(self.verify, bool):
             raise TypeError("TLS(verify=...) takes True or False; Client(verify=...) also takes a context or a CA path")
+        for name in ("ca", "keylog"):
+            path: Any = getattr(self, name)
+            if path is not None and not isinstance(path, str | PathLike):
+                raise TypeError(f"TLS({name}=...) takes a path, not {type(path).__name__}")
+        cert: Any = self.cert
+        if not (cert is None or isinstance(cert, str | PathLike) or (isinstance(cert, tuple) and 1 <= len(cert) <= 3)):
+            raise TypeError("TLS(cert=...) takes a path, (certificate, key) or (certificate, key, password), as a tuple")
+        context: Any = self.context
+        if context is not None and not isinstance(context, ssl.SSLContext):
+            raise TypeError(f"TLS(context=...) takes an ssl.SSLContext, not {type(context).__name__}")
         if self.context is not None and (not self.verify or self.ca or self.cert or self.keylog):
             raise ValueError("TLS(context=...): set verify, ca, cert and keylog on the context itself")
 

@@ -102,7 +102,7 @@ class Connection:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
-            self._upload = Upload(self.loop, self.transport, self.peer, timeout.write, self._uploaded, self._watch)
+            self._upload = Upload(self.loop, self.transport, timeout.write, self._uploaded, self._watch)
             self._upload.start(body, self._write_paused, rescue=not self.secure)
         if self._upload is None:
             self._want(now)
@@ -354,9 +354,10 @@ class Connection:
             return
         past = self.loop.time() + CLOCK_SLACK
         read_due = self._wanted_since + self._read_limit
-        write_due = INFINITE if self._upload is None else self._upload.blocked_until
+        write_due = INFINITE if self._upload is None else self._upload.look()
         if self._deadline <= past:
-            self._time_out(TotalTimeout, "the total limit passed")
+            total = self._request.timeout.total
+            self._time_out(TotalTimeout, "the drain limit passed" if total is None else f"the total limit of {total:g} s passed")
         elif read_due <= past:
             self._time_out(ReadTimeout, f"{self.peer} sent nothing for {self._read_limit:g} s")
         elif write_due <= past:

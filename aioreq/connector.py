@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Callable
 
 from .config import TLS, Limits
 from .connection import Connection
@@ -31,14 +32,19 @@ class Connector:
         self._limits = limits
         self._shared_buffer = memoryview(bytearray(READ_BUFFER)) if _reads_without_break(loop) else None
 
-    async def open(self, origin: Origin, tls: TLS | None) -> Connection:
-        """A connection to the origin, ready for its first exchange. Errors: DNSError, ConnectError, TLSError, CertificateError."""
+    async def open(self, origin: Origin, tls: TLS | None, begins: Callable[[str], object]) -> Connection:
+        """A connection to the origin, ready for its first exchange; `begins` is told each step, for whoever runs out of time.
+
+        Errors: DNSError, ConnectError, TLSError, CertificateError.
+        """
+        begins("the loading of certificates")
         context = None if tls is None else await context_for(tls)
+        begins("the name lookup")
         addresses = await resolve(origin.host, origin.port)
         failures: list[OSError] = []
         for address in addresses:
             try:
-                return await self._open_at(address, origin, context)
+                return await self._open_at(address, origin, context, begins)
             except ConnectError:
                 raise
             except OSError as error:
@@ -46,8 +52,12 @@ class Connector:
         tried = "; ".join(f"{address.sockaddr[0]}: {_reason(error)}" for address, error in zip(addresses, failures, strict=True))
         raise ConnectError(f"no connection to {origin.host}:{origin.port} ({tried})") from failures[-1]
 
-    async def _open_at(self, address: Address, origin: Origin, context: ssl.SSLContext | None) -> Connection:
-        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    async def _open_at(
+        self, address: Address, origin: Origin, context: ssl.SSLContext | None, begins: Callable[[str], object]
+    ) -> Connection:
+        begins(f"the TCP handshake with {address.sockaddr[0]}")
+        # Named in full: asyncio sets TCP_NODELAY only where the protocol is, and without it every streamed upload waits for an ACK.
+        sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             sock.setblocking(False)
             await self._loop.sock_connect(sock, address.sockaddr)
@@ -60,6 +70,7 @@ class Connector:
             if context is None:
                 await self._loop.create_connection(lambda: self._face(connection), sock=sock)
             else:
+                begins(f"the TLS handshake with {address.sockaddr[0]}")
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
                 # The caller bounds the handshake; the loop's own limit only has to stand behind it.
                 await self._loop.create_connection(

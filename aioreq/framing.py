@@ -89,7 +89,10 @@ def persistent(minor: int, connection: list[bytes]) -> bool:
     """RFC 9112 section 9.3: `close` wins; HTTP/1.1 stays open by default, HTTP/1.0 when it says `keep-alive`."""
     if not connection:
         return minor == 1
-    options = [option.strip(b" \t") for option in b",".join(connection).lower().split(b",")]
+    said = b",".join(connection).lower()
+    if said == b"keep-alive":  # nearly always, and much the cheapest
+        return True
+    options = [option.strip(b" \t") for option in said.split(b",")]
     if b"close" in options:
         return False
     return minor == 1 or b"keep-alive" in options

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from multidict import MultiMapping
 
@@ -43,14 +43,20 @@ def checked_value(name: str, value: str) -> bytes:
     if bad := _CONTROL.search(value):
         # The value itself stays out of the message: it may be a secret.
         raise InvalidHeader(f"value of field {name!r}: control character {bad[0]!r} at position {bad.start()} is not allowed there")
-    return value.encode("utf-8", "surrogateescape")
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidHeader(f"value of field {name!r}: half of a surrogate pair at position {error.start} can't be sent") from None
 
 
 def field_pairs(headers: HeaderTypes | None) -> list[tuple[str, str | None]]:
     """Pairs of text from what a user gives, in their order, repeats kept; a value of None stands for "leave this one out"."""
     if headers is None:
         return []
-    items: Iterable[tuple[object, object]] = headers.items() if isinstance(headers, Mapping) else headers
+    given: Any = headers
+    if isinstance(given, str | bytes):
+        raise TypeError(f"headers: give a mapping or (name, value) pairs, not {type(given).__name__}")
+    items: Iterable[tuple[object, object]] = given.items() if isinstance(given, Mapping) else given
     return [(_name(name), _value(name, value)) for name, value in items]
 
 

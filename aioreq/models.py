@@ -53,6 +53,7 @@ class Request:
     """
 
     __slots__ = (
+        "_content",
         "_fields",
         "_given_url",
         "_headers",
@@ -60,7 +61,6 @@ class Request:
         "auth",
         "authorization",
         "body",
-        "content",
         "cookie",
         "cookies",
         "deadline",
@@ -94,7 +94,7 @@ class Request:
         self._parsed: ParsedURL | None = None
         self._fields = field_pairs(headers) if headers else []
         self._headers: CIMultiDict[str] | None = None
-        self.content = content
+        self._content = content
         self.body: bytes | StreamedBody | None = encode_content(content)
         self.auth: Any = auth
         self.timeout: Any = timeout
@@ -151,9 +151,20 @@ class Request:
         """The fields to send, in order, with the client's defaults once it is on its way; changeable."""
         if self._headers is None:
             self._headers = CIMultiDict(self.defaults.merged(self._fields))
-            self._fields = []
+            # What isn't to be sent is remembered: the defaults may be yet to come.
+            self._fields = [(name, value) for name, value in self._fields if value is None]
             self.defaults = EMPTY
         return self._headers
+
+    @property
+    def content(self) -> Content:
+        """The body as it was given; assignable."""
+        return self._content
+
+    @content.setter
+    def content(self, content: Content) -> None:
+        self.body = encode_content(content)
+        self._content = content
 
     @property
     def most_body(self) -> int:
@@ -184,7 +195,7 @@ class Request:
         if self._headers is None:
             self.defaults = defaults
         else:
-            self._headers = CIMultiDict(defaults.merged(list(self._headers.items())))
+            self._headers = CIMultiDict(defaults.merged([*self._fields, *self._headers.items()]))
 
     def sets(self, name: str) -> bool:
         """Whether the request itself sets (or removes) a field; `name` in lower case."""
@@ -212,13 +223,14 @@ class Request:
 
     def remove_fields(self, *names: str) -> None:
         """Drop every field of these names."""
-        if any(self.field(name) is not None for name in names):
+        gone = {name.lower() for name in names}
+        if any(name.lower() in gone for name, _ in self.pairs()):
             for name in names:
                 self.headers.popall(name, None)
 
     def drop_body(self) -> None:
         """Send nothing behind the head."""
-        self.content = self.body = None
+        self.content = None
 
     def replace(self, **changes: Any) -> Request:
         """A copy with some attributes changed: `request.replace(method="GET", content=None)`."""
@@ -230,21 +242,26 @@ class Request:
         for name, value in changes.items():
             if name == "headers":
                 copy._headers, copy._fields, copy.defaults = None, field_pairs(value), EMPTY
-            elif name == "content":
-                copy.content, copy.body = value, encode_content(value)
-            elif name.startswith("_") or name == "body" or not hasattr(copy, name):
-                raise TypeError(f"Request has no {name!r} to replace")
-            else:
+            elif name in _REPLACEABLE:
                 setattr(copy, name, value)
+            else:
+                raise TypeError(f"Request has no {name!r} to replace")
         return copy
 
     def redirected(self, location: str) -> ParsedURL:
-        """Where a Location field leads from here."""
-        return join(self.parsed, location)
+        """Where a Location field leads from here; within the origin the userinfo stays, as its credentials do."""
+        target = join(self.parsed, location)
+        if target.userinfo is None and target.origin == self.parsed.origin:
+            target = target._replace(userinfo=self.parsed.userinfo)
+        return target
 
     def __repr__(self) -> str:
         try:
             shown = self.host
-        except AioreqError:
+        except (AioreqError, TypeError):
             shown = "(relative or invalid URL)"
         return f"<Request {self.method} {shown}>"
+
+
+# Besides `headers`; what else there is follows from these.
+_REPLACEABLE = {"content", "parsed", "url", *(name for name in Request.__slots__ if not name.startswith("_") and name != "body")}

@@ -121,18 +121,24 @@ class Pool:
 
     async def _acquire(self, key: Key, request: Request, fresh: bool = False) -> Connection:
         """A connection, once the limits allow one. Errors: PoolTimeout, ConnectError and its children, TotalTimeout, ClientClosed."""
-        if self.closed:
-            raise ClientClosed("the client is closed", request=request)
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = _Queue(key)
-        if queue.waiters or not self._take_slot(queue):
+        while True:
+            if self.closed:
+                raise ClientClosed("the client is closed", request=request)
+            queue = self._queues.get(key)
+            if queue is None:
+                queue = self._queues[key] = _Queue(key)
+            if not queue.someone_waits() and self._take_slot(queue):
+                break
             granted = await self._wait(queue, request)
-            if isinstance(granted, Connection):
-                if not fresh and not granted.closed:
-                    return granted
-                granted.close()
-                return await self._acquire(key, request, fresh=True)
+            if not isinstance(granted, Connection):
+                break
+            if granted.closed:
+                continue  # it ended in the tick in which it was handed over, and its slot went on
+            if not fresh:
+                return granted
+            del self._queue_of[granted]  # its slot stays here, for a new one
+            granted.close()
+            break
         try:
             return await self._open(queue, request)
         except BaseException:
@@ -150,17 +156,20 @@ class Pool:
         origin = queue.key.origin
         limit = asyncio.timeout_at(total if total_first else due)
         self._opening.add(limit)
+        steps: list[str] = []
         try:
             async with limit:
-                connection = await self.connector.open(origin, queue.key.tls)
+                connection = await self.connector.open(origin, queue.key.tls, steps.append)
         except TimeoutError as error:
             if isinstance(error, AioreqError):
                 raise
             if self.closed:
                 raise ClientClosed("the client was closed while a connection was being made", request=request) from error
-            what = f"no connection to {origin.host}:{origin.port} within {self.loop.time() - began:.3f} s ({request!r})"
-            kind: type[RequestTimeout] = TotalTimeout if total_first else ConnectTimeout
-            raise kind(what, request=request) from error
+            at = f"during {steps[-1] if steps else 'the preparation'}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
+            peer = f"{origin.host}:{origin.port}"
+            if total_first:
+                raise TotalTimeout(f"the total limit of {request.timeout.total:g} s passed: no connection to {peer} yet, {at}") from error
+            raise ConnectTimeout(f"no connection to {peer} within {connect:g} s: {at}") from error
         finally:
             self._opening.discard(limit)
         if self.closed:
@@ -317,7 +326,7 @@ class Pool:
                 if not waiter.done():
                     waiter.set_exception(ClientClosed("the client was closed while this request waited for a connection slot"))
             queue.waiters.clear()
-        self._blocked.clear()
+            self._forget_if_unused(queue)
         for limit in self._opening:
             if not limit.expired():
                 limit.reschedule(self.loop.time())

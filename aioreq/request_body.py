@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
@@ -56,10 +55,10 @@ def encode_content(content: Content) -> bytes | StreamedBody | None:
         return given.encode()
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
+    if isinstance(given, AsyncIterable):  # asynchronous files are read this way, too
+        return StreamedBody(lambda: _checked(aiter(given)), None, not hasattr(given, "__anext__"))
     if hasattr(given, "read"):
         return _file_body(given)
-    if isinstance(given, AsyncIterable):
-        return StreamedBody(lambda: _checked(aiter(given)), None, not hasattr(given, "__anext__"))
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
         return StreamedBody(lambda: _checked(_from_iterable(given)), None, not hasattr(given, "__next__"))
     raise TypeError(
@@ -88,16 +87,16 @@ async def _checked(chunks: AsyncIterator[Any]) -> AsyncIterator[bytes]:
 
 def _file_body(file: Any) -> StreamedBody:
     """A file object from where it stands to its end, read in a thread of ours; sent again from the same place where it can seek."""
-    if isinstance(file, io.TextIOBase):
+    if hasattr(file, "encoding"):  # also of the wrappers of temporary files, which are no io.TextIOBase
         raise TypeError("content: the file is open in text mode; open it with 'rb'")
+    start = length = None
     try:
-        start: int | None = file.tell() if file.seekable() else None
-    except (AttributeError, OSError, ValueError):
-        start = None
-    length = None
-    if start is not None:
-        length = file.seek(0, os.SEEK_END) - start
-        file.seek(start)
+        if file.seekable():
+            start = file.tell()
+            length = max(0, file.seek(0, os.SEEK_END) - start)
+            file.seek(start)
+    except (AttributeError, OSError):  # no file of the system's; or one without an end, such as those in /proc
+        start = length = None
 
     async def chunks() -> AsyncIterator[bytes]:
         if start is not None:
@@ -121,7 +120,7 @@ def encode_json(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -
 
 def encode_form(data: FormData) -> bytes:
     """`application/x-www-form-urlencoded` bytes; lists repeat the name, None drops the pair."""
-    if isinstance(data, bytes | bytearray | memoryview | str):
+    if isinstance(data, bytes | bytearray | memoryview | str | AsyncIterable) or hasattr(data, "read"):
         raise TypeError(f"data= takes form fields (a mapping or pairs); send {type(data).__name__} as content=")
     return encode_pairs(data, "data").replace("%20", "+").encode("ascii")
 

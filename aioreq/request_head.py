@@ -44,6 +44,8 @@ class HeaderBlock:
 
 def serialize(request: Request) -> tuple[bytes, bool]:
     """The head as it goes on the wire, and whether it asks for the connection to be closed. Errors: InvalidHeader, InvalidURL."""
+    if not isinstance(request.method, str):
+        raise TypeError(f"method: give str, not {type(request.method).__name__}")
     method = _METHODS.get(request.method) or checked_name(request.method, "method").encode()
     parsed = request.parsed
     body = request.body
@@ -64,6 +66,8 @@ def serialize(request: Request) -> tuple[bytes, bool]:
     for name, value in pairs:
         lowered = name.lower()
         if lowered == "host":
+            if lines[1] is not parsed.head:
+                raise InvalidHeader("Host: a request has one, not several (RFC 9112 section 3.2)")
             lines[1] = b" %b HTTP/1.1\r\n" % parsed.target
         elif lowered == "content-length":
             framing = _declared_length(value, body, framing)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from typing import TYPE_CHECKING, Any, Self
 
 from yarl import URL
@@ -25,6 +27,12 @@ __all__ = ["Response", "ResponseHead", "StreamResponse"]
 
 _THREAD_ABOVE = 1024 * 1024  # decoding more than this would hold up the loop for milliseconds
 _STATUS_ERROR_BODY = 64 * 1024
+# The charsets that Python knows by a name that servers may send. Looking up any other would cost memory for good: Python remembers
+# each name that it failed to find. Its codecs that are no charset (hex, zlib, idna ...) are left out.
+_CHARSETS = {
+    name for pair in aliases.items() if not pair[1].endswith("_codec") and pair[1] not in ("mbcs", "oem", "rot_13") for name in pair
+}
+_CHARSETS |= {"cp720", "cp737", "cp874", "koi8_u", "utf_8_sig"}
 
 
 class ResponseHead:
@@ -78,10 +86,8 @@ class ResponseHead:
         for parameter in text(self.field(b"content-type") or b"").split(";")[1:]:
             name, _, value = parameter.partition("=")
             if name.strip().lower() == "charset":
-                try:
-                    return codecs.lookup(value.strip().strip("\"'")).name
-                except LookupError:
-                    return None
+                charset = normalize_encoding(value.strip().strip("\"'")).lower()
+                return codecs.lookup(charset).name if charset in _CHARSETS else None
         return None
 
     def _encoding_of(self, content: bytes) -> str:
@@ -100,17 +106,17 @@ class ResponseHead:
         try:
             # RFC 8259 section 8.1: UTF-8; json.loads also detects UTF-16 and UTF-32.
             return (loads or json.loads)(content)
-        except ValueError as error:
-            kind = text(self.field(b"content-type") or b"no Content-Type")
+        except (ValueError, RecursionError) as error:
+            kind = _printable(self.field(b"content-type") or b"no Content-Type")
             message = f"the body of {self._described()} is no JSON ({kind}, {len(content)} bytes): {error}"
             raise DecodeError(message, request=self.request, partial=content) from error
 
     def _described(self) -> str:
         where = f"{self.request.parsed.origin.host}{self.url.raw_path}"
-        return f"{self.request.method} {where}: {self.status} {self.status_message}".rstrip()
+        return f"{self.request.method} {where}: {self.status} {_printable(self._reason)}".rstrip()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status} {self.status_message}".rstrip() + ">"
+        return f"<{type(self).__name__} {self.status} {_printable(self._reason)}".rstrip() + ">"
 
 
 class Response(ResponseHead):
@@ -148,8 +154,9 @@ class Response(ResponseHead):
     def _decode(self) -> bytes:
         if self.coding is None:
             return self._raw
-        decoder = decoder_for(self.coding, self.request.limits)
-        return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.most_body)
+        with _errors_carry(self.request):
+            decoder = decoder_for(self.coding, self.request.limits)
+            return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.most_body)
 
     async def finish(self) -> None:
         """Decode now: a large body in a thread."""
@@ -209,30 +216,36 @@ class StreamResponse(ResponseHead):
     `async with client.stream(...)` does too.
     """
 
-    __slots__ = ("_body", "_read")
+    __slots__ = ("_body", "_pieces", "_read")
 
     def __init__(
         self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: ResponseBody
     ) -> None:
         super().__init__(request, version, status, reason, fields)
         self._body = body
+        self._pieces: Pieces | None = None
         self._read: bytes | None = None
 
     def _decoder(self) -> Decoder | None:
-        return None if self.coding is None else decoder_for(self.coding, self.request.limits)
+        if self.coding is None:
+            return None
+        with _errors_carry(self.request):
+            return decoder_for(self.coding, self.request.limits)
 
     @property
     def content(self) -> AsyncIterator[bytes]:
-        """The decoded body as it arrives, in pieces of any size."""
+        """The decoded body as it arrives, in pieces of any size; each time the same iterator, which goes on where it stood."""
         return self.iter_bytes()
 
     def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
         """The decoded body in pieces of exactly `size` bytes (the last may be shorter); without a size, as they come."""
-        return Pieces(self._body, self._decoder(), size)
+        if self._pieces is None:
+            self._pieces = Pieces(self._body, self._decoder(), request=self.request)
+        return self._pieces.of_size(size)
 
     def iter_raw(self) -> AsyncIterator[bytes]:
         """The body as it arrives, still encoded."""
-        return Pieces(self._body)
+        return Pieces(self._body, request=self.request)
 
     async def read(self) -> bytes:
         """The whole decoded body, at most `max_body` bytes. It is kept: a second call gives the same."""
@@ -246,7 +259,8 @@ class StreamResponse(ResponseHead):
         if self._read is not None:
             raw, coding = self._read, None
         else:
-            raw, coding = await self._body.read_raw(self.request.most_body), self.coding
+            with _errors_carry(self.request):
+                raw, coding = await self._body.read_raw(self.request.most_body), self.coding
         response = Response(self.request, self.http_version, self.status, self._reason, self._fields, raw, self._body.trailers)
         response.coding, response.redirects, response.json_loads = coding, self.redirects, self.json_loads
         await response.finish()
@@ -277,9 +291,13 @@ class StreamResponse(ResponseHead):
         return self
 
     async def _start_of_body(self) -> Response:
-        start = b""
-        with suppress(AioreqError):  # the status is the news; what arrived of its body is a bonus
-            start = await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
+        if self._read is not None:
+            start = self._read[:_STATUS_ERROR_BODY]
+        else:
+            try:
+                start = await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
+            except AioreqError as error:  # the status is the news; what arrived of its body is a bonus
+                start = getattr(error, "partial", b"")
         self._body.close()
         response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start)
         response.redirects = self.redirects
@@ -300,6 +318,19 @@ class StreamResponse(ResponseHead):
     async def close(self) -> None:
         """Drop what is left of the body. May be called at any time, and twice."""
         self._body.close()
+
+
+@contextmanager
+def _errors_carry(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except AioreqError as error:
+        error.request = error.request or request
+        raise
+
+
+def _printable(value: bytes) -> str:
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _set_cookies(response: ResponseHead) -> dict[str, str]:

@@ -10,10 +10,13 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from .encodings import Decoder
 from .errors import AioreqError, LimitExceeded, LocalProtocolError
+
+if TYPE_CHECKING:
+    from .models import Request
 
 __all__ = ["BodySource", "Pieces", "ResponseBody", "body_too_large"]
 
@@ -24,7 +27,7 @@ STEP = 256 * 1024  # the most that one decoding step puts out
 
 
 class BodySource(Protocol):
-    """What a body asks of the connection that feeds it. All three are no-ops once the body has ended."""
+    """What a body asks of the connection that feeds it; nothing once the body has ended."""
 
     def pause_body(self) -> None: ...
     def resume_body(self) -> None: ...
@@ -46,6 +49,7 @@ class ResponseBody:
         "_paused",
         "_size",
         "_source",
+        "_taken",
         "_waiter",
         "expected",
         "received",
@@ -65,6 +69,7 @@ class ResponseBody:
         self._ended = False
         self._paused = False
         self._discarding = False
+        self._taken = False
         self._budget = DRAIN
 
     # -- the connection's side
@@ -112,6 +117,7 @@ class ResponseBody:
 
     async def read_chunk(self) -> bytes:
         """The next raw bytes, as they arrived; b"" at the end."""
+        self._taken = True
         while not self._chunks:
             if self._discarding:
                 raise LocalProtocolError("the response was closed before its body was read")
@@ -144,7 +150,9 @@ class ResponseBody:
         return data
 
     async def read_raw(self, most: int) -> bytes:
-        """All of it, raw; LimitExceeded past `most` bytes."""
+        """All of it, raw; LimitExceeded past `most` bytes, LocalProtocolError where an iterator took some already."""
+        if self._taken and self._error is None:
+            raise LocalProtocolError("the response body was already read, at least in part: read it whole or iterate over it, not both")
         pieces: list[bytes] = []
         size = 0
         try:
@@ -154,7 +162,7 @@ class ResponseBody:
                     raise body_too_large(most)
                 pieces.append(data)
         except AioreqError as error:
-            if hasattr(error, "partial"):
+            if pieces and hasattr(error, "partial"):
                 error.partial = b"".join(pieces)
             self.close(drain=False)
             raise
@@ -169,13 +177,18 @@ class ResponseBody:
     def close(self, drain: bool = True) -> None:
         """Drop what is left: drained in the background where it is short, else the connection is closed. May be called at any time."""
         source = self._source
-        if source is None or self._discarding:
+        if self._discarding:
             if not drain and source is not None:
                 source.abort_body()
             return
-        self._discarding = True
-        self._chunks.clear()
-        self._size = 0
+        if self._chunks or not self._ended:
+            # Also of a body that is all here: what a closed response gives must not depend on how fast it arrived.
+            self._discarding = True
+            self._chunks.clear()
+            self._size = 0
+            self._wake()
+        if source is None:
+            return
         if drain and (self.expected is None or self.expected - self.received <= DRAIN):
             if self._paused:
                 self._paused = False
@@ -189,22 +202,32 @@ class Pieces(AsyncIterator[bytes]):
     """The body piece by piece: decoded in bounded steps where there is a decoder, cut to `size` bytes where one is given.
 
     Errors: DecodeError, LimitExceeded, and the connection's. A plain iterator, so that leaving a loop early leaves nothing to finalise.
+    `request` is what the errors carry.
     """
 
-    __slots__ = ("_body", "_decoder", "_held", "_size")
+    __slots__ = ("_body", "_decoder", "_held", "_request", "_size")
 
-    def __init__(self, body: ResponseBody, decoder: Decoder | None = None, size: int | None = None) -> None:
-        if size is not None and size < 1:
-            raise ValueError(f"pieces of {size} bytes: give at least 1")
+    def __init__(self, body: ResponseBody, decoder: Decoder | None = None, size: int | None = None, request: Request | None = None) -> None:
         self._body = body
         self._decoder = decoder
-        self._size = size
+        self._request = request
         self._held = bytearray()
+        self.of_size(size)
+
+    def of_size(self, size: int | None) -> Self:
+        """This iterator, from now on with pieces of that size."""
+        if size is not None and size < 1:
+            raise ValueError(f"pieces of {size} bytes: give at least 1")
+        self._size = size
+        return self
 
     async def __anext__(self) -> bytes:
         try:
             piece = await (self._next() if self._size is None else self._next_of_size(self._size))
-        except AioreqError:
+        except AioreqError as error:
+            error.request = error.request or self._request
+            if self._held and hasattr(error, "partial"):
+                error.partial = bytes(self._held)
             self._body.close(drain=False)
             raise
         if not piece:
@@ -212,6 +235,13 @@ class Pieces(AsyncIterator[bytes]):
         return piece
 
     async def _next(self) -> bytes:
+        if self._held:
+            piece = bytes(self._held)
+            self._held.clear()
+            return piece
+        return await self._decoded()
+
+    async def _decoded(self) -> bytes:
         decoder = self._decoder
         if decoder is None:
             return await self._body.read_chunk()
@@ -232,7 +262,7 @@ class Pieces(AsyncIterator[bytes]):
     async def _next_of_size(self, size: int) -> bytes:
         held = self._held
         while len(held) < size:
-            piece = await self._next()
+            piece = await self._decoded()
             if not piece:
                 break
             held += piece

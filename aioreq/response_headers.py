@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import TypeVar, overload
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping, istr
@@ -35,10 +35,13 @@ class ResponseHeaders(MultiMapping[str]):
             self._mapping = CIMultiDictProxy(CIMultiDict([(istr(text(name)), text(value)) for name, value in self.raw]))
         return self._mapping
 
-    def _find(self, key: object) -> str | None:
+    def _find(self, key: str) -> str | None:
         if not isinstance(key, str):
+            raise TypeError(f"field names are str, not {type(key).__name__}")
+        try:
+            value = find(self.raw, key.lower().encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:  # half of a surrogate pair: no bytes read as that
             return None
-        value = find(self.raw, key.lower().encode("utf-8", "surrogateescape"))
         return None if value is None else text(value)
 
     def __getitem__(self, key: str) -> str:
@@ -48,7 +51,7 @@ class ResponseHeaders(MultiMapping[str]):
         return value
 
     def __contains__(self, key: object) -> bool:
-        return self._find(key) is not None
+        return isinstance(key, str) and self._find(key) is not None
 
     @overload
     def get(self, key: str) -> str | None: ...
@@ -74,6 +77,20 @@ class ResponseHeaders(MultiMapping[str]):
     def getall(self, key: str, *args: _T, **kwargs: _T) -> list[str] | _T:
         """All values of that name, in order; KeyError without one, unless a default is given."""
         return self.mapping.getall(key, *args, **kwargs)
+
+    # Not Mapping's own views, which would look up each repeat by its name and so give the first value again.
+
+    def keys(self) -> KeysView[str]:
+        """The names as received, one for each field."""
+        return self.mapping.keys()
+
+    def values(self) -> ValuesView[str]:
+        """The values, in the order of `keys()`."""
+        return self.mapping.values()
+
+    def items(self) -> ItemsView[str, str]:
+        """(name, value) for each field."""
+        return self.mapping.items()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.mapping)

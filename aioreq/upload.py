@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from .errors import ConnectionLost, LocalProtocolError
+from .errors import LocalProtocolError
 from .request_body import StreamedBody
 
 __all__ = ["Upload"]
@@ -22,35 +22,33 @@ INFINITE = float("inf")
 class Upload:
     """One body on its way. `ended` is called once, with the error that stopped it or None, unless `stop` came first.
 
-    `blocked_until` is when the write limit passes, if the peer takes nothing until then; `watch` is told each time that it is set.
+    `watch` is told when the write limit will pass; whoever then looks at the clock calls `look`, which knows whether it has moved on.
     """
 
     __slots__ = (
+        "_blocked_until",
         "_ended",
         "_limit",
         "_loop",
         "_paused",
-        "_peer",
         "_rescue_fd",
         "_task",
         "_transport",
+        "_unsent",
         "_watch",
         "_writable",
-        "blocked_until",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         transport: asyncio.Transport,
-        peer: str,
         limit: float | None,
         ended: Callable[[Exception | None], None],
         watch: Callable[[float], None],
     ) -> None:
         self._loop = loop
         self._transport = transport
-        self._peer = peer
         self._limit = INFINITE if limit is None else limit
         self._ended = ended
         self._watch = watch
@@ -58,7 +56,8 @@ class Upload:
         self._writable: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._rescue_fd = -1
-        self.blocked_until = INFINITE
+        self._blocked_until = INFINITE
+        self._unsent = 0
 
     def start(self, body: bytes | StreamedBody, paused: bool, rescue: bool) -> None:
         """Begin; with `rescue`, `arrived` works later."""
@@ -83,6 +82,16 @@ class Upload:
         if not paused and self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
+    def look(self) -> float:
+        """When the write limit passes if the peer takes nothing until then."""
+        if self._writable is not None and self._transport.get_write_buffer_size() < self._unsent:
+            self._block()
+        return self._blocked_until
+
+    def _block(self) -> None:
+        self._unsent = self._transport.get_write_buffer_size()
+        self._blocked_until = self._loop.time() + self._limit
+
     def arrived(self) -> Iterator[bytes]:
         """What the socket held when the connection broke: an early 413 or 401 is an answer, not a broken pipe."""
         with contextlib.suppress(OSError):
@@ -98,9 +107,7 @@ class Upload:
         failure: Exception | None = None
         try:
             if isinstance(body, bytes):
-                view = memoryview(body)
-                for start in range(0, len(body), CHUNK):
-                    await self._write(view[start : start + CHUNK])
+                await self._write(body)
             else:
                 await self._stream(body)
         except asyncio.CancelledError:
@@ -132,17 +139,22 @@ class Upload:
         elif left:
             raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
 
-    async def _write(self, data: bytes | memoryview) -> None:
-        if self._transport.is_closing():
-            raise ConnectionLost(f"the connection to {self._peer} was closed during the upload")
-        self._transport.write(data)
-        if not self._paused:
-            return
+    async def _write(self, data: bytes) -> None:
+        # In pieces: a TLS transport would take any amount at once, and tell nothing of what becomes of it.
+        view = memoryview(data)
+        for start in range(0, len(data), CHUNK):
+            if not self._transport.is_closing():
+                self._transport.write(view[start : start + CHUNK])
+            # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
+            if self._paused or self._transport.is_closing():
+                await self._until_writable()
+
+    async def _until_writable(self) -> None:
         self._writable = self._loop.create_future()
-        self.blocked_until = self._loop.time() + self._limit
-        self._watch(self.blocked_until)
+        self._block()
+        self._watch(self._blocked_until)
         try:
             await self._writable
         finally:
-            self.blocked_until = INFINITE
+            self._blocked_until = INFINITE
             self._writable = None

@@ -18,7 +18,18 @@ from yarl import URL
 
 from .errors import InvalidURL
 
-__all__ = ["Origin", "ParsedURL", "QueryTypes", "append_params", "encode_pairs", "join", "parse", "without_password"]
+__all__ = [
+    "Origin",
+    "ParsedURL",
+    "QueryTypes",
+    "append_missing",
+    "append_params",
+    "encode_pairs",
+    "join",
+    "parse",
+    "query_names",
+    "without_password",
+]
 
 QueryScalar: TypeAlias = str | int | float | bool | None
 QueryTypes: TypeAlias = Mapping[str, QueryScalar | Iterable[QueryScalar]] | Iterable[tuple[str, QueryScalar]] | str
@@ -241,6 +252,19 @@ def append_params(url: str | URL, params: QueryTypes) -> str:
             text += "&"
         text += added
     return text + hash_mark + fragment
+
+
+def append_missing(url: str | URL, params: str, named: Iterable[str] = ()) -> str:
+    """The URL with those of the (encoded) default parameters whose names are neither in its query nor among `named`."""
+    taken = {*query_names(str(url).partition("#")[0].partition("?")[2]), *named}
+    return append_params(url, "&".join(pair for pair in params.removeprefix("?").split("&") if not query_names(pair) & taken))
+
+
+def query_names(params: QueryTypes) -> set[str]:
+    """The names in a query, or in what becomes one."""
+    if isinstance(params, str):
+        return {unquote(pair.partition("=")[0]) for pair in params.removeprefix("?").split("&") if pair}
+    return set(params) if isinstance(params, Mapping) else {name for name, _ in params}
 
 
 def encode_pairs(pairs: Mapping[str, QueryScalar | Iterable[QueryScalar]] | Iterable[tuple[str, QueryScalar]], what: str) -> str:

@@ -26,13 +26,14 @@ def build(planted: bool) -> Path:
     folder = BUILD / ("planted" if planted else "sanitized")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    source = (PACKAGE / "_parser.pyx").read_text()
+    for name in ("_parser.pyx", "_fields.pxi", "_chunked.pxi", "framing.py"):
+        shutil.copy(PACKAGE / name, folder)
     if planted:
+        fields = folder / "_fields.pxi"
+        source = fields.read_text()
         if source.count(SOUND) != 1:
             sys.exit("fuzz: the line in which the over-read is planted has changed; see SOUND in fuzz/sanitized.py")
-        source = source.replace(SOUND, PLANTED)
-    (folder / "_parser.pyx").write_text(source)
-    shutil.copy(PACKAGE / "framing.py", folder)
+        fields.write_text(source.replace(SOUND, PLANTED))
     generated, extension = folder / "_parser.c", folder / f"_parser{sysconfig.get_config_var('EXT_SUFFIX')}"
     cython = [sys.executable, "-m", "cython", "-3", "--module-name", "aioreq._parser", "_parser.pyx"]
     subprocess.run(cython, cwd=folder, check=True)

@@ -138,10 +138,10 @@ def judge(twin: Any, case: Case, cuts: tuple[int, ...], hand: Callable[[Callable
 
 def signature(verdict: tuple[Any, ...]) -> tuple[Any, ...]:
     """What kind of verdict it is: a wire with a new one is worth mutating further."""
-    error = verdict[1] and re.sub(r"0x..|'.*'|\d+", "#", verdict[1][1])
+    error = verdict[1] and re.sub(r"""0x..|'.*'|".*"|\d+""", "#", verdict[1][1])
     if verdict[0] == "chunks":
         return ("chunks", error, len(verdict) > 3 and (bool(verdict[2]), verdict[3], len(verdict[4]), bool(verdict[5])))
-    shape = tuple((e[0], e[1] // 100, len(e[3])) if isinstance(e, tuple) else e and type(e).__name__ for e in verdict[0][-4:])
+    shape = tuple((e[0], e[1] // 100, bool(e[3])) if isinstance(e, tuple) else type(e).__name__ for e in verdict[0][-3:])
     return (shape, error, verdict[2][:5], verdict[2][5] is None, bool(verdict[2][6]), verdict[3])
 
 

@@ -144,7 +144,7 @@ def test_the_sdist_holds_source_and_tests_but_nothing_generated(sdist: Path) -> 
 def test_the_released_wheel_holds_the_compiled_parser_and_no_source_of_it(wheel: Path) -> None:
     names = names_in(wheel)
     assert len([name for name in names if is_compiled(name)]) == 1
-    assert [name for name in names if name.endswith((".pyx", ".pxd", ".c"))] == []
+    assert [name for name in names if name.endswith((".pyx", ".pxi", ".c"))] == []
     assert {"aioreq/py.typed", "aioreq/_parser.pyi", "aioreq/_parser_py.py", "aioreq/cli.py"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"aioreq"}
     assert "none-any" not in wheel.name

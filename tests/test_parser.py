@@ -146,6 +146,21 @@ def test_all_256_bytes(twin: Any, before: bytes, behind: bytes, allowed: bytes) 
     assert passed == bytes(sorted(allowed))
 
 
+COMMON = ["Age", "Date", "ETag", "Server", "Content-Type", "Content-Length", "Transfer-Encoding", "Set-Cookie", "Strict-Transport-Security"]
+
+
+@pytest.mark.parametrize("name", COMMON)
+def test_names_come_out_as_spelled(twin: Any, name: str) -> None:
+    """One twin keeps common names ready: what only resembles one must not be taken for it."""
+    spellings = {name, name.lower(), name.upper(), name.swapcase(), name[:-1], name + "s", "X" + name}
+    for place in range(len(name)):
+        spellings |= {name[:place] + other + name[place + 1 :] for other in ("x", "-", name[place].swapcase())}
+    for spelling in sorted(spellings):
+        wire = b"HTTP/1.1 204 x\r\n%b: 0\r\n\r\n" % spelling.encode()
+        method = "CONNECT"  # whatever it says about framing is ignored
+        assert judge(twin, wire, method=method).events[0] == head((spelling.encode(), b"0"), status=204, reason=b"x")
+
+
 # --- limits: at the cap all is well, one byte further is an error, and the message says how to raise it
 
 LIMIT_CASES = {

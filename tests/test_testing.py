@@ -46,7 +46,7 @@ from aioreq.testing import (
 
 GET = b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-LARGE = bytes(4 << 20)  # more than is taken at once
+LARGE = bytes(16 << 20)  # more than the system's buffers take
 WAIT = 10  # seconds until a test that hangs fails
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -493,8 +493,8 @@ async def test_a_tunnel_after_connect_or_an_upgrade() -> None:
 
     async with Server() as server, connect(server) as (reader, writer):
         server.route("h:1", lambda request: Script((b"HTTP/1.1 200 OK\r\n\r\n", shout)), methods=["CONNECT"])
-        writer.write(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\nnot http")
-        assert await reader.readexactly(27) == b"HTTP/1.1 200 OK\r\n\r\nNOT HTTP"
+        writer.write(b"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n\nnot\nhttp")
+        assert await reader.readexactly(28) == b"HTTP/1.1 200 OK\r\n\r\n\nNOT\nHTTP"
         writer.write(b"\x00more")
         assert await reader.readexactly(5) == b"\x00MORE"
     async with Server() as server, connect(server) as (reader, writer):
@@ -520,11 +520,19 @@ def test_a_reset_is_one_and_what_was_sent_before_arrives(run: Runner, tls: bool)
 
 @both_loops
 def test_a_half_closed_connection_goes_on_reading(run: Runner) -> None:
+    unsent = []
+
+    async def flush(connection: Connection) -> None:
+        unsent.append(connection.transport.get_write_buffer_size())
+        await connection.flush()
+        unsent.append(connection.transport.get_write_buffer_size())
+
     async def main() -> None:
         async with Server() as server:
-            server.script(LARGE, HalfClose(), ReadRequest(), on="accept")
+            server.script(LARGE, flush, HalfClose(), ReadRequest(), on="accept")
             async with connect(server) as (reader, writer):
                 assert await reader.read() == LARGE
+                assert unsent[0] > unsent[1] == 0
                 writer.write(GET % b"")
                 await server.until(lambda: len(server.requests) == 1)
 
@@ -732,9 +740,15 @@ async def test_a_unix_socket_and_ipv6(tmp_path: Path) -> None:
 @both_loops
 @pytest.mark.parametrize("tls", [False, True])
 def test_nothing_is_left_behind(run: Runner, tls: bool) -> None:
+    ended = False
+
     async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield bytes(1 << 16)
+        nonlocal ended
+        try:
+            while True:
+                yield bytes(1 << 16)
+        finally:
+            ended = True
 
     async def main() -> None:
         writers = []
@@ -752,6 +766,7 @@ def test_nothing_is_left_behind(run: Runner, tls: bool) -> None:
             _, silent = await asyncio.open_connection(server.host, server.port)  # over TLS: a handshake that never comes
             _, late = await asyncio.open_connection(server.host, server.port)
             writers += [silent, late]
+        assert ended
         assert not server.connections
         assert not server.tasks
         for writer in writers:

@@ -42,19 +42,28 @@ def build(middlewares: MiddleWareTypes) -> MiddleWare:
     """The head of a new chain. Errors: ValueError for an unknown name or an instance of another chain, TypeError for anything else."""
     if isinstance(middlewares, str):
         raise TypeError(f"middlewares={middlewares!r}: give a tuple, even of one")
+    links = list(middlewares)
+    for link in links:
+        _check(link)  # all of them before any is joined: an instance stays free where another link is wrong
     head: MiddleWare = PoolMiddleWare()
-    for link in reversed(list(middlewares)):
+    for link in reversed(links):
         if isinstance(link, str):
-            if link not in _BY_NAME:
-                raise ValueError(f"there is no middleware {link!r}; the names are {', '.join(_BY_NAME)}")
             head = _BY_NAME[link](next_middleware=head)
-        elif isinstance(link, type) and issubclass(link, MiddleWare):
+        elif isinstance(link, type):
             head = link(next_middleware=head)
-        elif isinstance(link, MiddleWare):
-            if link.linked:
-                raise ValueError(f"{type(link).__name__} instance {link!r} already stands in a chain: make another one, or give the class")
+        else:
+            _check(link)  # it may stand twice in this very tuple
             link.next_middleware = head
             head = link
-        else:
-            raise TypeError(f"middlewares: {link!r} is neither a name, nor a subclass of MiddleWare, nor an instance of one")
     return head
+
+
+def _check(link: object) -> None:
+    if isinstance(link, str):
+        if link not in _BY_NAME:
+            raise ValueError(f"there is no middleware {link!r}; the names are {', '.join(_BY_NAME)}")
+    elif isinstance(link, MiddleWare):
+        if link.linked:
+            raise ValueError(f"the {type(link).__name__} instance already stands in a chain: make another one, or give the class")
+    elif not (isinstance(link, type) and issubclass(link, MiddleWare)):
+        raise TypeError(f"middlewares: {link!r} is neither a name, nor a subclass of MiddleWare, nor an instance of one")

@@ -33,8 +33,9 @@ class RedirectMiddleWare(MiddleWare):
         while response.status in _REDIRECTS and (location := response.field(b"location")) is not None:
             if len(history) >= request.max_redirects:
                 response.drop()
+                last = f"from {response.url} to {without_password(text(location))!r}"
                 raise TooManyRedirects(
-                    f"more than {request.max_redirects} redirects, the last one from {response.url} to {without_password(text(location))!r}",
+                    f"more than {request.max_redirects} redirects, the last one {last}",
                     request=request,
                     response=response,
                 )
@@ -66,8 +67,8 @@ def _redirected(request: Request, status: int, location: str) -> Request:
             request=request,
         )
     if target.origin != request.parsed.origin:
-        following.auth = None
-        following.cookies = None
+        following.auth = following.authorization = None
+        following.cookies = following.cookie = None
         following.remove_fields(*_OF_ONE_ORIGIN)
     following.parsed = target
     return following

@@ -1,0 +1,407 @@
+"""The pool against a model: every order of requests, answers, faults, cancellations and turns of the loop that hypothesis thinks of.
+
+The pool and its connections are the real ones; transports, the opening of connections and the clock are played. Nothing runs between
+two rules: what they do falls into one tick until the rule `turn` runs the loop once. What must hold at every moment is checked after
+each rule, what must hold once all is quiet after `settle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import aioreq
+from aioreq.config import TLS, Limits, Timeout
+from aioreq.connection import Connection
+from aioreq.models import Deadline, Request, Response
+from aioreq.pool import Key, Pool
+from aioreq.urls import Origin
+
+HOSTS = ("a", "b", "c")
+QUIET = 12  # turns of the loop after which nothing is left to happen by itself
+WHICH = st.integers(0, 1 << 16)
+
+
+class Clockwork(asyncio.SelectorEventLoop):
+    """A loop whose clock stands still until it is told, and that turns once when it is told."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def turn(self) -> None:
+        self.call_soon(self.stop)
+        self.run_forever()
+
+
+class PlayedTransport(asyncio.Transport):
+    def __init__(self, loop: Clockwork, connection: Connection, granted: set[int]) -> None:
+        super().__init__()
+        self.loop = loop
+        self.granted = granted
+        self.connection = connection
+        self.target = b""  # of the request being answered
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        assert not self.closing, "written to a closed connection"
+        assert not self.target, "a second request before the first one was answered"
+        self.target = bytes(data).split(b" ")[1]
+        self.granted.add(int(self.target[1:]))
+
+    def abort(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self.loop.call_soon(self.connection.lost, None)
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Dial(NamedTuple):
+    """A connection being opened, and the number of the request for which it is."""
+
+    host: str
+    number: int
+    answer: asyncio.Future[None]
+
+
+class PlayedConnector:
+    """Opens a connection when the test says so."""
+
+    def __init__(self, loop: Clockwork, limits: Limits) -> None:
+        self.loop = loop
+        self.limits = limits
+        self.dials: list[Dial] = []
+        self.made: list[Connection] = []
+        self.granted: set[int] = set()  # the requests that have had a slot or a connection
+
+    async def open(self, origin: Origin, tls: TLS | None, begins: Callable[[str], object]) -> Connection:
+        task = asyncio.current_task()
+        assert task is not None
+        dial = Dial(origin.host, int(task.get_name()), self.loop.create_future())
+        self.dials.append(dial)
+        self.granted.add(dial.number)
+        try:
+            await dial.answer
+        finally:
+            self.dials.remove(dial)
+        connection = Connection(self.loop, self.limits, origin.host, secure=False)
+        connection.opened(PlayedTransport(self.loop, connection, self.granted))
+        self.made.append(connection)
+        return connection
+
+
+@dataclass(eq=False)
+class Asked:
+    """One request of the model's: `number` tells the order of arrival."""
+
+    number: int
+    host: str
+    request: Request
+    task: asyncio.Task[bytes]
+    may_fail: set[type[BaseException]] = field(default_factory=set)
+
+    @property
+    def target(self) -> bytes:
+        return b"/%d" % self.number
+
+
+class PoolMachine(RuleBasedStateMachine):
+    loop: Clockwork
+
+    @initialize(
+        connections=st.integers(1, 5),
+        per_host=st.integers(0, 3),
+        idle=st.integers(0, 5),
+        idle_timeout=st.sampled_from([0, 5, 15]),
+    )
+    def begin(self, connections: int, per_host: int, idle: int, idle_timeout: float) -> None:
+        self.complaints: list[dict[str, Any]] = []
+        self.loop = Clockwork()
+        self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
+        self.limits = Limits(connections=connections, per_host=per_host, idle=idle, idle_timeout=idle_timeout)
+        self.pool = Pool(self.loop, self.limits)
+        self.connector = PlayedConnector(self.loop, self.limits)
+        self.pool.connector = self.connector  # type: ignore[assignment]
+        self.asked: list[Asked] = []
+        self.closed = False
+        self.fair_from = dict.fromkeys(HOSTS, 0)  # from which request on the order of arrival is known to be kept
+
+    # -- what the model sees
+
+    @property
+    def alive(self) -> list[Connection]:
+        return [connection for connection in self.connector.made if not connection.closed]
+
+    @property
+    def busy(self) -> list[Connection]:
+        return [connection for connection in self.alive if connection._request is not None]
+
+    @property
+    def idle(self) -> list[Connection]:
+        return list(self.pool._idle)
+
+    @property
+    def handed_over(self) -> list[Connection]:
+        """In the hands of a waiter that has not run yet."""
+        return [c for c in self.alive if c._request is None and c not in self.pool._idle]
+
+    @property
+    def running(self) -> list[Asked]:
+        return [one for one in self.asked if not one.task.done()]
+
+    def target_of(self, connection: Connection) -> bytes:
+        transport = connection.transport
+        assert isinstance(transport, PlayedTransport)
+        return transport.target
+
+    def asked_over(self, connection: Connection) -> Asked:
+        return self.asked[int(self.target_of(connection)[1:])]
+
+    # -- rules: what happens within a tick
+
+    @precondition(lambda self: len(self.running) < 12)
+    @rule(
+        host=st.sampled_from(HOSTS),
+        method=st.sampled_from(["GET", "POST"]),
+        stream=st.booleans(),
+        pool=st.sampled_from([None, None, 0, 3]),
+        total=st.sampled_from([None, None, 4]),
+    )
+    def ask(self, host: str, method: str, stream: bool, pool: float | None, total: float | None) -> None:
+        number = len(self.asked)
+        request = Request(method, f"http://{host}/{number}", timeout=Timeout(pool=pool, total=total, read=None, connect=6))
+        request.stream = stream
+        request.deadline = None if total is None else Deadline(total)
+        self.asked.append(Asked(number, host, request, self.loop.create_task(self.send(request), name=str(number))))
+        if pool is not None:
+            self.asked[-1].may_fail.add(aioreq.PoolTimeout)
+        if total is not None:
+            self.asked[-1].may_fail.add(aioreq.TotalTimeout)
+
+    async def send(self, request: Request) -> bytes:
+        response = await self.pool.send(request)
+        return response.content if isinstance(response, Response) else await response.read()
+
+    @precondition(lambda self: self.connector.dials)
+    @rule(which=WHICH, well=st.booleans())
+    def dial_ends(self, which: int, well: bool) -> None:
+        dial = self.connector.dials[which % len(self.connector.dials)]
+        if dial.answer.done():
+            return
+        if well:
+            dial.answer.set_result(None)
+        else:
+            dial.answer.set_exception(aioreq.ConnectError("refused"))
+            self.asked[dial.number].may_fail.add(aioreq.ConnectError)
+
+    @precondition(lambda self: self.busy)
+    @rule(which=WHICH, ending=st.sampled_from(["", "", "Connection: close\r\n", "extra bytes"]), status=st.sampled_from([200, 404]))
+    def answer(self, which: int, ending: str, status: int) -> None:
+        connection = self.busy[which % len(self.busy)]
+        target = self.target_of(connection)
+        assert isinstance(connection.transport, PlayedTransport)
+        if connection._body is None:
+            field, behind = (ending, b"") if ":" in ending else ("", ending.encode())
+            head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(target)}\r\n{field}\r\n".encode()
+        else:  # its head went out by `answer_head`
+            head, behind = b"", b""
+        connection.transport.target = b""
+        connection.received(head + target + behind)
+
+    @precondition(lambda self: self.busy)
+    @rule(which=WHICH)
+    def answer_head(self, which: int) -> None:
+        connection = self.busy[which % len(self.busy)]
+        if connection._body is None and connection._head is None and connection._request is not None and connection._request.stream:
+            connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.target_of(connection)))
+
+    @precondition(lambda self: self.busy)
+    @rule(which=WHICH, reset=st.booleans())
+    def break_busy(self, which: int, reset: bool) -> None:
+        connection = self.busy[which % len(self.busy)]
+        one = self.asked_over(connection)
+        if not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, in silence
+            one.may_fail.add(aioreq.ConnectionLost)
+        connection.lost(ConnectionResetError("reset") if reset else None)
+
+    @precondition(lambda self: self.idle)
+    @rule(which=WHICH, unasked=st.booleans())
+    def idle_ends(self, which: int, unasked: bool) -> None:
+        connection = self.idle[which % len(self.idle)]
+        if unasked:
+            connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        else:
+            connection.lost(None)
+
+    @precondition(lambda self: self.handed_over)
+    @rule(which=WHICH)
+    def handed_over_ends(self, which: int) -> None:
+        connection = self.handed_over[which % len(self.handed_over)]
+        connection.lost(None)
+        # Its waiter goes to the end of the line: of those before this moment, the order is no longer known.
+        self.fair_from[connection.peer] = len(self.asked)
+
+    @precondition(lambda self: self.running)
+    @rule(which=WHICH)
+    def cancel(self, which: int) -> None:
+        one = self.running[which % len(self.running)]
+        one.may_fail.add(asyncio.CancelledError)
+        one.task.cancel()
+
+    @rule()
+    def turn(self) -> None:
+        before = self.idle
+        self.loop.turn()
+        if not self.limits.per_host:  # where a host has a limit of its own, a fresh connection takes the place of one of its own
+            kept = [connection.idle_since for connection in before if connection in self.idle]
+            sent_off = [connection.idle_since for connection in before if connection.closed]
+            assert not kept or not sent_off or max(sent_off) <= min(kept), "a connection that idled for less long was closed"
+
+    @rule(seconds=st.sampled_from([0.5, 2, 4, 7, 16]))
+    def time_passes(self, seconds: float) -> None:
+        self.loop.now += seconds
+        for one in self.running:
+            one.may_fail.add(aioreq.ConnectTimeout)
+        self.loop.turn()
+
+    @precondition(lambda self: not self.closed and len(self.asked) > 12)
+    @rule()
+    def close_the_pool(self) -> None:
+        self.closed = True
+        for one in self.running:
+            one.may_fail.add(aioreq.ClientClosed)
+        self.loop.call_soon(self.pool.close)
+
+    # -- what holds at every moment
+
+    @invariant()
+    def limits_are_kept(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        world = [connection.peer for connection in self.alive] + [dial.host for dial in self.connector.dials]
+        assert len(world) <= self.limits.connections
+        queues = self.pool._queues
+        assert self.pool.open == sum(queue.open for queue in queues.values()) <= self.limits.connections
+        for key, queue in queues.items():
+            assert queue.open >= world.count(key.origin.host)
+            if self.limits.per_host:
+                assert queue.open <= self.limits.per_host
+
+    @invariant()
+    def idle_connections_are_idle(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        idle = self.idle
+        assert len(idle) <= self.limits.idle
+        assert sorted(idle, key=lambda c: c.idle_since) == idle, "in order of age"
+        for connection in idle:
+            assert not connection.closed
+            assert connection._request is None
+            assert connection in self.queue(connection.peer).idle
+        assert sum(len(queue.idle) for queue in self.pool._queues.values()) == len(idle)
+
+    @invariant()
+    def an_answer_is_its_own(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        for one in self.asked:
+            if not one.task.done():
+                continue
+            if one.task.cancelled():
+                assert asyncio.CancelledError in one.may_fail
+            elif (error := one.task.exception()) is not None:
+                allowed = tuple(one.may_fail) + ((aioreq.ClientClosed,) if self.closed else ())
+                assert isinstance(error, allowed), error
+                assert str(error)
+            else:
+                assert one.task.result() == one.target
+
+    @invariant()
+    def nothing_goes_wrong_unseen(self) -> None:
+        if hasattr(self, "loop"):
+            assert self.complaints == []
+
+    def queue(self, host: str) -> Any:
+        return self.pool._queues[Key(Origin("http", host, 80), None)]
+
+    # -- what holds once all is quiet
+
+    @rule()
+    def settle(self) -> None:
+        for _ in range(QUIET):
+            self.loop.turn()
+        pool, limits = self.pool, self.limits
+        assert not self.handed_over, "a connection that nobody holds"
+        waiting = self.waiting()
+        assert pool.waiting == len(waiting) == sum(len(queue.waiters) for queue in pool._queues.values())
+        assert pool.open == len(self.alive) + len(self.connector.dials), "a slot that nobody holds"
+        assert set(pool._queue_of) == set(self.alive)
+        assert not any(queue.open == 0 and not queue.waiters for queue in pool._queues.values()), "an empty queue was kept"
+        if self.closed:
+            assert not self.running
+            assert pool.open == 0
+            return
+        for one in waiting:
+            # Whoever waits, waits because all that the limits allow is in use.
+            queue = self.queue(one.host)
+            at_its_own = limits.per_host and queue.open == limits.per_host
+            assert at_its_own or pool.open == limits.connections, "a waiter although there is room"
+            assert not queue.idle, "a waiter although a connection of its own idles"
+            assert at_its_own or not self.idle, "a waiter although an idle connection could make room"
+        for host in HOSTS:
+            known = {one.number for one in self.asked if one.host == host and one.number >= self.fair_from[host]}
+            first = min((one.number for one in waiting if one.number in known - self.connector.granted), default=None)
+            assert first is None or all(number < first for number in known & self.connector.granted), "a later request was served first"
+        assert all(connection.idle_since + limits.idle_timeout > self.loop.now for connection in self.idle), "idle for too long"
+
+    def waiting(self) -> list[Asked]:
+        """Who neither opens a connection nor holds one."""
+        held = {dial.number for dial in self.connector.dials} | {self.asked_over(connection).number for connection in self.busy}
+        return [one for one in self.running if one.number not in held]
+
+    # -- the end
+
+    def teardown(self) -> None:
+        if not hasattr(self, "loop"):
+            return
+        try:
+            if not self.closed:
+                self.settle()
+                self.close_the_pool()
+            self.loop.call_soon(self.pool.close)
+            self.settle()
+            self.an_answer_is_its_own()
+            assert not self.pool._idle
+            assert not self.pool._blocked
+            assert self.complaints == []
+        finally:
+            # Also behind a failure: hypothesis goes on looking for a shorter one.
+            for one in self.running:
+                one.task.cancel()
+            for _ in range(QUIET):
+                self.loop.turn()
+            self.loop.close()
+
+
+PoolMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+TestPool = PoolMachine.TestCase

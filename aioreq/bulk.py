@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 
 from .dns import resolve
@@ -47,7 +48,7 @@ async def _open(host: str, port: int) -> tuple[asyncio.Transport, _Collector]:
         except OSError as error:
             failure = error
     assert failure is not None
-    raise ConnectError(f"no connection to {host}:{port}: {failure.strerror or failure}") from failure
+    raise ConnectError(f"no connection to {host}:{port}: {os.strerror(failure.errno) if failure.errno else failure}") from failure
 
 
 class _Collector(asyncio.Protocol):

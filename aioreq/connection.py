@@ -225,7 +225,8 @@ class Connection:
         if error is not None and self._upload is not None:
             for data in self._upload.arrived():
                 self.received(data)
-            if self._request is not None and self._parser.started and self._parser.close_delimited and self._parser.feed_eof():
+            # A broken pipe, and no reset: the peer had ended its side in order, and with it a body without a length.
+            if self._request is not None and isinstance(error, BrokenPipeError) and self._parser.feed_eof():
                 self._settle()
         if self._request is not None and error is None:
             self.eof()  # over TLS the loops report an end without close_notify this way

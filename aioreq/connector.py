@@ -97,5 +97,8 @@ def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else getattr(error, "strerror", None)
-    return str(reason or str(error) or type(error).__name__)
+    if isinstance(error, ssl.SSLError):
+        return error.reason or str(error)
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio's own text repeats the address in place of the reason
+    return str(error) or type(error).__name__

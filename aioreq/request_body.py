@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from typing import IO, Any, TypeAlias
 
 from . import threads
@@ -67,8 +67,13 @@ def encode_content(content: Content) -> bytes | StreamedBody | None:
 
 
 async def _from_iterable(content: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for chunk in content:
-        yield chunk
+    iterator = iter(content)
+    try:
+        for chunk in iterator:
+            yield chunk
+    finally:
+        if isinstance(iterator, Generator):
+            iterator.close()
 
 
 async def _checked(chunks: AsyncIterator[Any]) -> AsyncIterator[bytes]:

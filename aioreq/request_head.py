@@ -73,7 +73,7 @@ def serialize(request: Request) -> tuple[bytes, bool]:
             framing = _declared_length(value, body, framing)
             continue
         elif lowered == "transfer-encoding":
-            if value.lower().strip() != "chunked" or not framing.startswith(b"Transfer"):
+            if value.lower().strip(" \t") != "chunked" or not framing.startswith(b"Transfer"):
                 raise InvalidHeader(f"Transfer-Encoding: {value!r} can't be set by hand: this body goes out as {_plainly(framing)}")
             continue
         lines.append(_line(name, value))

@@ -300,7 +300,7 @@ class StreamResponse(ResponseHead):
                 start = getattr(error, "partial", b"")
         self._body.close()
         response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start)
-        response.redirects = self.redirects
+        response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
         return response
 
     def drop(self) -> None:

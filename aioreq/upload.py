@@ -26,6 +26,7 @@ class Upload:
     """
 
     __slots__ = (
+        "_at_once",
         "_blocked_until",
         "_ended",
         "_limit",
@@ -58,6 +59,7 @@ class Upload:
         self._rescue_fd = -1
         self._blocked_until = INFINITE
         self._unsent = 0
+        self._at_once = 0  # bytes written since the loop last had its turn
 
     def start(self, body: bytes | StreamedBody, paused: bool, rescue: bool) -> None:
         """Begin; with `rescue`, `arrived` works later."""
@@ -143,14 +145,21 @@ class Upload:
         # In pieces: a TLS transport would take any amount at once, and tell nothing of what becomes of it.
         view = memoryview(data)
         for start in range(0, len(data), CHUNK):
+            piece = view[start : start + CHUNK]
+            self._at_once += len(piece)
             if not self._transport.is_closing():
-                self._transport.write(view[start : start + CHUNK])
+                self._transport.write(piece)
             # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
             if self._paused or self._transport.is_closing():
                 await self._until_writable()
+            elif self._at_once >= CHUNK:
+                # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn.
+                self._at_once = 0
+                await asyncio.sleep(0)
 
     async def _until_writable(self) -> None:
         self._writable = self._loop.create_future()
+        self._at_once = 0
         self._block()
         self._watch(self._blocked_until)
         try:

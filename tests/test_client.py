@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -58,6 +61,18 @@ async def test_what_a_response_tells(server: Server, client: aioreq.Client) -> N
     assert response.encoding == "utf-8"
     assert response.text == response.content.decode()
     assert response.json()["method"] == "GET"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="looks at this process's sockets in /proc")
+async def test_small_writes_dont_wait_for_each_other(server: Server, client: aioreq.Client) -> None:
+    """Without TCP_NODELAY each piece of a streamed upload would wait for the server's delayed ACK."""
+    async with client.stream("GET", server.url + "/bytes/1000000"):
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as copy:
+                if copy.getpeername() == ("127.0.0.1", server.port):
+                    found.append(copy.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert found == [1]
 
 
 @pytest.mark.parametrize("path", ["/gzip", "/deflate"])

@@ -26,6 +26,7 @@ from aioreq.urls import Origin
 HOSTS = ("a", "b", "c")
 QUIET = 12  # turns of the loop after which nothing is left to happen by itself
 WHICH = st.integers(0, 1 << 16)
+TURNS = st.sampled_from([0, 0, 1, 1, 3])
 
 
 class Clockwork(asyncio.SelectorEventLoop):
@@ -42,10 +43,9 @@ class Clockwork(asyncio.SelectorEventLoop):
 
 
 class PlayedTransport(asyncio.Transport):
-    def __init__(self, loop: Clockwork, connection: Connection, granted: set[int]) -> None:
+    def __init__(self, connector: PlayedConnector, connection: Connection) -> None:
         super().__init__()
-        self.loop = loop
-        self.granted = granted
+        self.connector = connector
         self.connection = connection
         self.target = b""  # of the request being answered
         self.closing = False
@@ -54,12 +54,16 @@ class PlayedTransport(asyncio.Transport):
         assert not self.closing, "written to a closed connection"
         assert not self.target, "a second request before the first one was answered"
         self.target = bytes(data).split(b" ")[1]
-        self.granted.add(int(self.target[1:]))
+        number = int(self.target[1:])
+        assert number not in self.connector.failed, "sent again although it must not be"
+        assert number not in self.connector.written or not self.connection.served, "sent again over a used connection"
+        self.connector.written.add(number)
+        self.connector.granted.add(number)
 
     def abort(self) -> None:
         if not self.closing:
             self.closing = True
-            self.loop.call_soon(self.connection.lost, None)
+            self.connector.loop.call_soon(self.connection.lost, None)
 
     def is_closing(self) -> bool:
         return self.closing
@@ -90,7 +94,10 @@ class PlayedConnector:
         self.limits = limits
         self.dials: list[Dial] = []
         self.made: list[Connection] = []
-        self.granted: set[int] = set()  # the requests that have had a slot or a connection
+        # The requests that have had a slot or a connection; that were written; and that must not be written again.
+        self.granted: set[int] = set()
+        self.written: set[int] = set()
+        self.failed: set[int] = set()
 
     async def open(self, origin: Origin, tls: TLS | None, begins: Callable[[str], object]) -> Connection:
         task = asyncio.current_task()
@@ -103,7 +110,7 @@ class PlayedConnector:
         finally:
             self.dials.remove(dial)
         connection = Connection(self.loop, self.limits, origin.host, secure=False)
-        connection.opened(PlayedTransport(self.loop, connection, self.granted))
+        connection.opened(PlayedTransport(self, connection))
         self.made.append(connection)
         return connection
 
@@ -142,6 +149,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.pool.connector = self.connector  # type: ignore[assignment]
         self.asked: list[Asked] = []
         self.closed = False
+        self.steps = 0
+        self.idled: dict[Connection, int] = {}  # which connection idles since which step
         self.fair_from = dict.fromkeys(HOSTS, 0)  # from which request on the order of arrival is known to be kept
 
     # -- what the model sees
@@ -175,34 +184,46 @@ class PoolMachine(RuleBasedStateMachine):
     def asked_over(self, connection: Connection) -> Asked:
         return self.asked[int(self.target_of(connection)[1:])]
 
-    # -- rules: what happens within a tick
+    # -- rules: what happens, and how often the loop turns afterwards (not at all: the next rule falls into the same tick)
 
     @precondition(lambda self: len(self.running) < 12)
     @rule(
         host=st.sampled_from(HOSTS),
+        count=st.integers(1, 3),
         method=st.sampled_from(["GET", "POST"]),
         stream=st.booleans(),
-        pool=st.sampled_from([None, None, 0, 3]),
-        total=st.sampled_from([None, None, 4]),
+        pool=st.sampled_from([None, None, None, 0, 3]),
+        total=st.sampled_from([None, None, None, 4]),
+        turns=TURNS,
     )
-    def ask(self, host: str, method: str, stream: bool, pool: float | None, total: float | None) -> None:
-        number = len(self.asked)
-        request = Request(method, f"http://{host}/{number}", timeout=Timeout(pool=pool, total=total, read=None, connect=6))
-        request.stream = stream
-        request.deadline = None if total is None else Deadline(total)
-        self.asked.append(Asked(number, host, request, self.loop.create_task(self.send(request), name=str(number))))
-        if pool is not None:
-            self.asked[-1].may_fail.add(aioreq.PoolTimeout)
-        if total is not None:
-            self.asked[-1].may_fail.add(aioreq.TotalTimeout)
+    def ask(self, host: str, count: int, method: str, stream: bool, pool: float | None, total: float | None, turns: int) -> None:
+        for number in range(len(self.asked), len(self.asked) + count):
+            request = Request(method, f"http://{host}/{number}", timeout=Timeout(pool=pool, total=total, read=None, connect=6))
+            request.stream = stream
+            request.deadline = None if total is None else Deadline(total)
+            self.asked.append(Asked(number, host, request, self.loop.create_task(self.send(request), name=str(number))))
+            self.asked[-1].may_fail |= {aioreq.PoolTimeout} if pool is not None else set()
+            self.asked[-1].may_fail |= {aioreq.TotalTimeout} if total is not None else set()
+        self.turn(turns)
 
     async def send(self, request: Request) -> bytes:
         response = await self.pool.send(request)
         return response.content if isinstance(response, Response) else await response.read()
 
+    @rule(rounds=st.integers(1, 3), turns=TURNS)
+    def all_goes_well(self, rounds: int, turns: int) -> None:
+        for _ in range(rounds):
+            for dial in self.connector.dials:
+                if not dial.answer.done():
+                    dial.answer.set_result(None)
+            self.turn(1)
+            for connection in self.busy:
+                self.answer_over(connection)
+            self.turn(turns)
+
     @precondition(lambda self: self.connector.dials)
-    @rule(which=WHICH, well=st.booleans())
-    def dial_ends(self, which: int, well: bool) -> None:
+    @rule(which=WHICH, well=st.booleans(), turns=TURNS)
+    def dial_ends(self, which: int, well: bool, turns: int) -> None:
         dial = self.connector.dials[which % len(self.connector.dials)]
         if dial.answer.done():
             return
@@ -211,84 +232,105 @@ class PoolMachine(RuleBasedStateMachine):
         else:
             dial.answer.set_exception(aioreq.ConnectError("refused"))
             self.asked[dial.number].may_fail.add(aioreq.ConnectError)
+        self.turn(turns)
 
     @precondition(lambda self: self.busy)
-    @rule(which=WHICH, ending=st.sampled_from(["", "", "Connection: close\r\n", "extra bytes"]), status=st.sampled_from([200, 404]))
-    def answer(self, which: int, ending: str, status: int) -> None:
-        connection = self.busy[which % len(self.busy)]
-        target = self.target_of(connection)
-        assert isinstance(connection.transport, PlayedTransport)
-        if connection._body is None:
-            field, behind = (ending, b"") if ":" in ending else ("", ending.encode())
-            head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(target)}\r\n{field}\r\n".encode()
-        else:  # its head went out by `answer_head`
-            head, behind = b"", b""
-        connection.transport.target = b""
-        connection.received(head + target + behind)
+    @rule(which=WHICH, ending=st.sampled_from(["", "", "", "Connection: close\r\n", "extra"]), status=st.sampled_from([200, 404]), turns=TURNS)
+    def answer(self, which: int, ending: str, status: int, turns: int) -> None:
+        self.answer_over(self.busy[which % len(self.busy)], ending, status)
+        self.turn(turns)
+
+    def answer_over(self, connection: Connection, ending: str = "", status: int = 200) -> None:
+        transport, target = connection.transport, self.target_of(connection)
+        assert isinstance(transport, PlayedTransport)
+        transport.target = b""
+        if connection._body is not None:  # its head went out by `answer_head`
+            connection.received(target)
+            return
+        extra_field, behind = (ending, "") if ":" in ending else ("", ending)
+        head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(target)}\r\n{extra_field}\r\n"
+        connection.received(head.encode() + target + behind.encode())
 
     @precondition(lambda self: self.busy)
-    @rule(which=WHICH)
-    def answer_head(self, which: int) -> None:
+    @rule(which=WHICH, turns=TURNS)
+    def answer_head(self, which: int, turns: int) -> None:
         connection = self.busy[which % len(self.busy)]
-        if connection._body is None and connection._head is None and connection._request is not None and connection._request.stream:
+        if connection._body is None and self.asked_over(connection).request.stream:
             connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.target_of(connection)))
+        self.turn(turns)
 
     @precondition(lambda self: self.busy)
-    @rule(which=WHICH, reset=st.booleans())
-    def break_busy(self, which: int, reset: bool) -> None:
+    @rule(which=WHICH, reset=st.booleans(), turns=TURNS)
+    def break_busy(self, which: int, reset: bool, turns: int) -> None:
         connection = self.busy[which % len(self.busy)]
         one = self.asked_over(connection)
-        if not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, in silence
+        if not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, once
             one.may_fail.add(aioreq.ConnectionLost)
+            self.connector.failed.add(one.number)
         connection.lost(ConnectionResetError("reset") if reset else None)
+        self.turn(turns)
 
     @precondition(lambda self: self.idle)
-    @rule(which=WHICH, unasked=st.booleans())
-    def idle_ends(self, which: int, unasked: bool) -> None:
+    @rule(which=WHICH, unasked=st.booleans(), turns=TURNS)
+    def idle_ends(self, which: int, unasked: bool, turns: int) -> None:
         connection = self.idle[which % len(self.idle)]
         if unasked:
             connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
         else:
             connection.lost(None)
+        self.turn(turns)
 
     @precondition(lambda self: self.handed_over)
-    @rule(which=WHICH)
-    def handed_over_ends(self, which: int) -> None:
+    @rule(which=WHICH, turns=TURNS)
+    def handed_over_ends(self, which: int, turns: int) -> None:
         connection = self.handed_over[which % len(self.handed_over)]
         connection.lost(None)
         # Its waiter goes to the end of the line: of those before this moment, the order is no longer known.
         self.fair_from[connection.peer] = len(self.asked)
+        self.turn(turns)
 
     @precondition(lambda self: self.running)
-    @rule(which=WHICH)
-    def cancel(self, which: int) -> None:
+    @rule(which=WHICH, turns=TURNS)
+    def cancel(self, which: int, turns: int) -> None:
         one = self.running[which % len(self.running)]
         one.may_fail.add(asyncio.CancelledError)
         one.task.cancel()
+        self.turn(turns)
 
-    @rule()
-    def turn(self) -> None:
-        before = self.idle
-        self.loop.turn()
-        if not self.limits.per_host:  # where a host has a limit of its own, a fresh connection takes the place of one of its own
-            kept = [connection.idle_since for connection in before if connection in self.idle]
-            sent_off = [connection.idle_since for connection in before if connection.closed]
-            assert not kept or not sent_off or max(sent_off) <= min(kept), "a connection that idled for less long was closed"
+    @precondition(lambda self: self.handed_over)
+    @rule(turns=TURNS)
+    def cancel_all_that_wait(self, turns: int) -> None:
+        for one in self.waiting():
+            one.may_fail.add(asyncio.CancelledError)
+            one.task.cancel()
+        self.turn(turns)
 
-    @rule(seconds=st.sampled_from([0.5, 2, 4, 7, 16]))
-    def time_passes(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([0.5, 2, 4, 7, 16]), turns=TURNS)
+    def time_passes(self, seconds: float, turns: int) -> None:
         self.loop.now += seconds
         for one in self.running:
             one.may_fail.add(aioreq.ConnectTimeout)
-        self.loop.turn()
+        self.turn(turns)
 
     @precondition(lambda self: not self.closed and len(self.asked) > 12)
-    @rule()
-    def close_the_pool(self) -> None:
+    @rule(turns=TURNS)
+    def close_the_pool(self, turns: int) -> None:
         self.closed = True
         for one in self.running:
             one.may_fail.add(aioreq.ClientClosed)
         self.loop.call_soon(self.pool.close)
+        self.turn(turns)
+
+    def turn(self, turns: int) -> None:
+        for _ in range(turns):
+            before = {connection: self.idled.get(connection, self.steps) for connection in self.idle}
+            self.loop.turn()
+            self.steps += 1
+            self.idled = {connection: before.get(connection, self.steps) for connection in self.idle}
+            if not self.limits.per_host:  # where a host has a limit of its own, a fresh connection takes the place of one of its own
+                kept = [step for connection, step in before.items() if connection in self.idled]
+                sent_off = [step for connection, step in before.items() if connection.closed]
+                assert not kept or not sent_off or max(sent_off) <= min(kept), "a connection that idled for less long was closed"
 
     # -- what holds at every moment
 
@@ -311,7 +353,6 @@ class PoolMachine(RuleBasedStateMachine):
             return
         idle = self.idle
         assert len(idle) <= self.limits.idle
-        assert sorted(idle, key=lambda c: c.idle_since) == idle, "in order of age"
         for connection in idle:
             assert not connection.closed
             assert connection._request is None
@@ -346,8 +387,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        for _ in range(QUIET):
-            self.loop.turn()
+        self.turn(QUIET)
         pool, limits = self.pool, self.limits
         assert not self.handed_over, "a connection that nobody holds"
         waiting = self.waiting()
@@ -355,6 +395,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert pool.open == len(self.alive) + len(self.connector.dials), "a slot that nobody holds"
         assert set(pool._queue_of) == set(self.alive)
         assert not any(queue.open == 0 and not queue.waiters for queue in pool._queues.values()), "an empty queue was kept"
+        for queue in pool._blocked:
+            assert queue.waiters, "a key in line for a slot that nobody waits for"
+            assert not limits.per_host or queue.open < limits.per_host, "a key in line for a slot that it must not have"
         if self.closed:
             assert not self.running
             assert pool.open == 0
@@ -385,7 +428,7 @@ class PoolMachine(RuleBasedStateMachine):
         try:
             if not self.closed:
                 self.settle()
-                self.close_the_pool()
+                self.close_the_pool(0)
             self.loop.call_soon(self.pool.close)
             self.settle()
             self.an_answer_is_its_own()

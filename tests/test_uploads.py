@@ -214,8 +214,9 @@ async def test_a_body_that_is_not_as_long_as_declared(
     served: tuple[Server, aioreq.Client], declared: int, chunks: list[bytes], message: str
 ) -> None:
     server, client = served
+    server.script(Stall(), path="/", on="head")
     with pytest.raises(aioreq.LocalProtocolError, match=message) as caught:
-        await client.post(server.url + "/upload", content=asynchronous(*chunks), headers={"Content-Length": str(declared)})
+        await client.post(server.url, content=asynchronous(*chunks), headers={"Content-Length": str(declared)})
     assert caught.value.request is not None
     await server.until(lambda: not server.connections)
     assert all(len(request.body) <= declared for request in server.requests)
@@ -310,8 +311,14 @@ async def test_the_iterable_is_closed_when_it_waits_itself(served: tuple[Server,
         finally:
             closed.set()
 
-    task = asyncio.create_task(client.post(server.url + "/upload", content=waiting()))
-    await server.until(lambda: bool(server.requests) and server.requests[0].received == 1)
+    under_way = asyncio.Event()
+
+    async def tell(connection: Connection) -> None:
+        under_way.set()
+
+    server.script(ReadBody(1), tell, Stall(), path="/", on="head")
+    task = asyncio.create_task(client.post(server.url, content=waiting()))
+    await under_way.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -424,9 +431,11 @@ async def test_an_early_answer_cut_by_a_reset_is_no_whole_one(server: Server) ->
 
 async def test_an_early_answer_may_end_with_the_connection(server: Server) -> None:
     async with aioreq.Client(retry=0) as client:
-        server.script(ReadBody(1), b"HTTP/1.1 413 Content Too Large\r\n\r\ntoo large", HalfClose(), Stall(), path="/", on="head")
-        response = await client.post(server.url, content=bytes(16 << 20))
-        assert (response.status, response.content) == (413, b"too large")
+        wire = b"HTTP/1.1 413 Content Too Large\r\n\r\ntoo large"
+        for end in [(HalfClose(), Stall()), (HalfClose(), Reset()), (HalfClose(), Pause(0.01), Reset())]:
+            server.script(ReadBody(1), StopReading(), wire, *end, path="/", on="head")
+            response = await client.post(server.url, content=bytes(16 << 20))
+            assert (response.status, response.content) == (413, b"too large")
 
 
 async def test_the_rest_of_the_upload_goes_on_while_an_early_answer_streams(served: tuple[Server, aioreq.Client]) -> None:

@@ -127,7 +127,7 @@ class Client:
 
         Errors: everything under `AioreqError`; the message tells who is at fault, in which phase and after how long.
         """
-        return self._respond(self._new_request(method, url, options))
+        return self._respond(self._new_request, method, url, options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
@@ -135,7 +135,7 @@ class Client:
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The response to a `Request`: the client's headers, cookies, auth and base_url are added, the request's own win."""
-        return self._respond(self.settled_copy(request))
+        return self._respond(self.settled_copy, request)
 
     def settled_copy(self, request: Request) -> Request:
         """A copy of a user's request with this client's settings: what is sent in its place."""
@@ -211,7 +211,9 @@ class Client:
 
     # -- one call
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, make: Callable[..., Request], *given: Any) -> Response:
+        # The request is made here and not before: what is wrong with it is raised where the call is awaited.
+        request = make(*given)
         began = perf_counter()  # uvloop's clock stands still within a turn and counts in milliseconds
         response = await self._through_chain(request)
         try:

@@ -278,8 +278,10 @@ class Pool:
         if connection.closed or self.closed:
             connection.close()
             return
+        if not queue.someone_waits():
+            self._blocked.pop(queue, None)
         others = len(self._blocked) > (queue in self._blocked)
-        if queue.someone_waits() and (not others or queue.streak < HANDOVERS):
+        if queue.waiters and (not others or queue.streak < HANDOVERS):
             queue.streak = queue.streak + 1 if others else 0
             queue.next_waiter().set_result(connection)
             self._forget_if_unused(queue)

@@ -151,11 +151,13 @@ class ResponseBody:
 
     async def read_raw(self, most: int) -> bytes:
         """All of it, raw; LimitExceeded past `most` bytes, LocalProtocolError where an iterator took some already."""
-        if self._taken and self._error is None:
+        if self._taken and self._error is None and not self._discarding:
             raise LocalProtocolError("the response body was already read, at least in part: read it whole or iterate over it, not both")
         pieces: list[bytes] = []
         size = 0
         try:
+            if self.expected is not None and self.expected > most and not self._ended:
+                raise body_too_large(most)
             while data := await self.read_chunk():
                 size += len(data)
                 if size > most:

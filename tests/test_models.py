@@ -396,7 +396,7 @@ def test_decoding_is_bounded() -> None:
 NO_CHARSETS = b" nope hex rot13 rot_13 base64 zlib bz2 uu quopri idna punycode undefined unicode_escape raw_unicode_escape charmap".split(
     b" "
 )
-NO_CHARSETS += [b"mbcs", b"ansi", b"oem", b"aliases", b"..", b"os.path", b"\xff", b"\xc3\xa9", b"x" * 10_000]
+NO_CHARSETS += [b"mbcs", b"ansi", b"oem", b"aliases", b"..", b"os.path", b"\xff", b"\xc3\xa9", b"x" * 100]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from faults import drip
 
 import aioreq
 from aioreq import Timeout
 from aioreq.testing import Pause, ReadBytes, ReadRequest, Reply, Request, Server, Stall, StopReading, httpbin
-from faults import drip
 
 WAIT = 20  # seconds until a test that hangs fails
 SHORT = 0.1
@@ -35,7 +35,8 @@ async def no_hanging() -> AsyncIterator[None]:
 async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
     """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
     async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=aioreq.Limits(connections=1)) as client:
+        limits = aioreq.Limits(connections=1)
+        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits) as client:
             yield server, client
 
 
@@ -234,7 +235,7 @@ async def test_a_reader_that_ends_leaves_the_next_requests_limit_alone(server: S
 async def test_a_peer_that_takes_nothing(served: tuple[Server, aioreq.Client], kind: str) -> None:
     server, client = served
     body = bytes(16 << 20)
-    content = {"bytes": body, "one chunk": [body], "chunks": [body[:65536]] * 256}[kind]
+    content: Any = {"bytes": body, "one chunk": [body], "chunks": [body[:65536]] * 256}[kind]
     server.script(StopReading(), Stall(), path="/", on="head")
     with pytest.raises(aioreq.WriteTimeout) as caught:
         await client.post(server.url, content=content, timeout=Timeout(write=SHORT, read=LONG))
@@ -246,7 +247,7 @@ async def test_a_peer_that_takes_nothing(served: tuple[Server, aioreq.Client], k
 async def test_a_peer_that_takes_some_now_and_then(server: Server, kind: str) -> None:
     """It is the silence that is limited, not how long a chunk of the user's takes."""
     body = bytes(16 << 20)
-    content = {"bytes": body, "one chunk": [body]}[kind]
+    content: Any = {"bytes": body, "one chunk": [body]}[kind]
 
     async def now_and_then(connection: Any) -> None:
         request = connection.requests[0]
@@ -417,9 +418,9 @@ async def test_no_limit_at_all(served: tuple[Server, aioreq.Client]) -> None:
 # What timers cost
 
 
-def armed(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
+def armed(loop: asyncio.AbstractEventLoop) -> list[Any]:
     """Timers of ours that will fire."""
-    handles: list[asyncio.TimerHandle] = loop._scheduled  # type: ignore[attr-defined]
+    handles: list[Any] = loop._scheduled  # type: ignore[attr-defined]
     ours = ("aioreq.connection", "aioreq.pool")
     return [timer for timer in handles if not timer.cancelled() and type(getattr(timer._callback, "__self__", None)).__module__ in ours]
 

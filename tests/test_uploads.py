@@ -164,7 +164,8 @@ async def test_a_file_that_cannot_seek_goes_out_chunked(served: tuple[Server, ai
     server, client = served
 
     class Pipe(io.RawIOBase):
-        left = [b"from ", b"a pipe"]
+        def __init__(self) -> None:
+            self.left = [b"from ", b"a pipe"]
 
         def read(self, size: int = -1) -> bytes:
             return self.left.pop(0) if self.left else b""
@@ -432,7 +433,8 @@ async def test_an_early_answer_cut_by_a_reset_is_no_whole_one(server: Server) ->
 async def test_an_early_answer_may_end_with_the_connection(server: Server) -> None:
     async with aioreq.Client(retry=0) as client:
         wire = b"HTTP/1.1 413 Content Too Large\r\n\r\ntoo large"
-        for end in [(HalfClose(), Stall()), (HalfClose(), Reset()), (HalfClose(), Pause(0.01), Reset())]:
+        ends: list[tuple[Any, ...]] = [(HalfClose(), Stall()), (HalfClose(), Reset()), (HalfClose(), Pause(0.01), Reset())]
+        for end in ends:
             server.script(ReadBody(1), StopReading(), wire, *end, path="/", on="head")
             response = await client.post(server.url, content=bytes(16 << 20))
             assert (response.status, response.content) == (413, b"too large")

@@ -22,6 +22,8 @@ from .urls import Origin
 __all__ = ["Connector"]
 
 READ_BUFFER = 256 * 1024
+# What OpenSSL says of bytes that are no TLS record; newer versions say the second.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
 class Connector:
@@ -74,7 +76,11 @@ class Connector:
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
                 # The caller bounds the handshake; the loop's own limit only has to stand behind it.
                 await self._loop.create_connection(
-                    lambda: PlainFace(connection), sock=sock, ssl=context, server_hostname=origin.host, ssl_handshake_timeout=3600
+                    lambda: PlainFace(connection),
+                    sock=sock,
+                    ssl=context,
+                    server_hostname=origin.host.rstrip("."),  # RFC 6066 section 3: without the dot of a name that is absolute
+                    ssl_handshake_timeout=3600,
                 )
         except BaseException as error:
             connection.close()
@@ -98,7 +104,8 @@ def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
-        return error.reason or str(error)
+        reason = error.reason or str(error)
+        return f"{reason} (does it speak TLS on this port?)" if reason in _NOT_TLS else reason
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)  # asyncio's own text repeats the address in place of the reason
     return str(error) or type(error).__name__

@@ -36,4 +36,7 @@ async def resolve(host: str, port: int) -> list[Address]:
     except UnicodeError as error:
         raise DNSError(f"host {host!r} is no host name: {error}") from error
     # Python built without IPv6 reports IPv6 addresses as (int, bytes): of no use.
-    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found if isinstance(sockaddr[0], str)]
+    addresses = [Address(family, sockaddr) for family, _, _, _, sockaddr in found if isinstance(sockaddr[0], str)]
+    if not addresses:
+        raise DNSError(f"host {host!r} has no address that this Python can connect to")
+    return addresses

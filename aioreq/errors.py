@@ -164,7 +164,6 @@ class IncompleteBody(ConnectionLost):
     partial: bytes = b""
     received: int = 0
     expected: int | None = None
-    response: Response | StreamResponse | None = None
 
 
 class DecodeError(AioreqError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from typing import TypeAlias
 
 from . import threads
 from .config import TLS
@@ -13,7 +14,10 @@ from .errors import TLSError
 __all__ = ["context_for"]
 
 _CACHED = 64  # contexts hold a parsed trust store each, about a megabyte
-_contexts: dict[tuple[TLS, str | None], ssl.SSLContext] = {}
+_ENVIRONMENT = ("SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_Identity: TypeAlias = tuple[TLS, tuple[str | None, ...]]
+
+_contexts: dict[_Identity, ssl.SSLContext] = {}
 _lock = threading.Lock()
 
 
@@ -22,15 +26,19 @@ async def context_for(settings: TLS) -> ssl.SSLContext:
     if settings.context is not None:
         return settings.context
     # The environment is part of the identity: a key log switched on later must not miss connections.
-    identity = (settings, os.environ.get("SSLKEYLOGFILE"))
-    context = _contexts.get(identity)
-    if context is None:
-        context = await threads.run(_make, settings, identity[1])
-        with _lock:
-            context = _contexts.setdefault(identity, context)
+    identity = (settings, tuple(map(os.environ.get, _ENVIRONMENT)))
+    return _contexts.get(identity) or await threads.run(_shared, identity)
+
+
+def _shared(identity: _Identity) -> ssl.SSLContext:
+    with _lock:  # whoever comes second, on whatever loop, finds what the first one made
+        context = _contexts.get(identity)
+        if context is None:
+            settings, environment = identity
+            context = _contexts[identity] = _make(settings, environment[0])
             while len(_contexts) > _CACHED:
                 del _contexts[next(iter(_contexts))]
-    return context
+        return context
 
 
 def _make(settings: TLS, keylog: str | None) -> ssl.SSLContext:
@@ -50,11 +58,13 @@ def _make(settings: TLS, keylog: str | None) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise TLSError(f"the CA certificates at {os.fspath(settings.ca or 'the system default')!r} can't be loaded: {error}") from error
     if settings.cert is not None:
-        cert = settings.cert if isinstance(settings.cert, tuple) else (settings.cert,)
+        path, *rest = settings.cert if isinstance(settings.cert, tuple) else (settings.cert,)
+        key, password = (*rest, None, None)[:2]
         try:
-            context.load_cert_chain(*cert)
-        except (OSError, ssl.SSLError) as error:
-            raise TLSError(f"the client certificate {os.fspath(cert[0])!r} can't be loaded: {error}") from error
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(path, key, _missing_password if password is None else password)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise TLSError(f"the client certificate {os.fspath(path)!r} can't be loaded: {error}") from error
     keylog_file = settings.keylog or keylog
     if keylog_file:
         try:
@@ -62,3 +72,17 @@ def _make(settings: TLS, keylog: str | None) -> ssl.SSLContext:
         except OSError as error:
             raise TLSError(f"the key log {os.fspath(keylog_file)!r} can't be written: {error}") from error
     return context
+
+
+def _missing_password() -> str:
+    raise ValueError("its key is encrypted: give TLS(cert=(certificate, key, password))")
+
+
+def _forget_lock() -> None:
+    # A forked child may have it from a thread that it doesn't have.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

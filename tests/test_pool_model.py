@@ -264,7 +264,7 @@ class PoolMachine(RuleBasedStateMachine):
     def break_busy(self, which: int, reset: bool, turns: int) -> None:
         connection = self.busy[which % len(self.busy)]
         one = self.asked_over(connection)
-        if not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, once
+        if self.closed or not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, once
             one.may_fail.add(aioreq.ConnectionLost)
             self.connector.failed.add(one.number)
         connection.lost(ConnectionResetError("reset") if reset else None)
@@ -317,7 +317,7 @@ class PoolMachine(RuleBasedStateMachine):
     def close_the_pool(self, turns: int) -> None:
         self.closed = True
         for one in self.running:
-            one.may_fail.add(aioreq.ClientClosed)
+            one.may_fail |= {aioreq.ClientClosed, aioreq.ConnectionLost}  # a lost connection is not made up for any more
         self.loop.call_soon(self.pool.close)
         self.turn(turns)
 
@@ -369,8 +369,7 @@ class PoolMachine(RuleBasedStateMachine):
             if one.task.cancelled():
                 assert asyncio.CancelledError in one.may_fail
             elif (error := one.task.exception()) is not None:
-                allowed = tuple(one.may_fail) + ((aioreq.ClientClosed,) if self.closed else ())
-                assert isinstance(error, allowed), error
+                assert isinstance(error, (*one.may_fail, aioreq.ClientClosed) if self.closed else tuple(one.may_fail)), error
                 assert str(error)
             else:
                 assert one.task.result() == one.target

@@ -631,6 +631,14 @@ def test_references_of_section_5_4_that_cannot_be_requested(reference: str) -> N
         ("http://a/b", "/x//y/../z", b"/x//z", ""),
         ("http://a/b", "//a/./x/../y", b"/./x/../y", ""),  # absolute: as it was given
         ("http://a/b", "%2e%2E/g", b"/%2e%2E/g", ""),
+        # Nothing of these names another host.
+        ("http://a/b", "/..//g.example/", b"//g.example/", ""),
+        ("http://a/b", "..//g.example/", b"//g.example/", ""),
+        ("http://a/b", "/\\g.example/", b"/%5Cg.example/", ""),
+        ("http://a/b", "\\\\g.example", b"/%5C%5Cg.example", ""),
+        ("http://a/b", "@g.example", b"/@g.example", ""),
+        ("http://a/b", ".:80@g.example", b"/.:80@g.example", ""),
+        ("http://a", "?@g.example", b"/?@g.example", ""),
         ("http://a/b", "caf\xe9 x", b"/caf%C3%A9%20x", ""),
         ("http://a/b", "\udce9", b"/%E9", ""),
         ("http://a/b", "x?y?z:/@", b"/x?y?z:/@", ""),

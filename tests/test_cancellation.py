@@ -1,0 +1,614 @@
+"""Requests cancelled at every await that they pass: no slot is lost, no answer crosses over, nothing is left behind.
+
+A `Cancelling` steps a request's coroutine itself, counts where it suspends, and cancels the task at the n-th suspension: at once, some
+turns of the loop later, in the very tick in which what it waits for arrives, or after a while. Where every frame stood at that moment
+is looked up among the awaits of the package's source.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import functools
+import gc
+import gzip
+import inspect
+import io
+import itertools
+import random
+import socket
+import types
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import aioreq
+import aioreq.pool
+from aioreq.upload import CHUNK
+from aioreq.middlewares import MiddleWare, default_middlewares
+from aioreq.models import Request, Response, StreamResponse
+from aioreq.testing import Close, Pause, Reply, Script, Server, StopReading, httpbin
+from aioreq.testing import Request as Received
+
+PACKAGE = Path(aioreq.__file__).parent
+# The way of a request; the rest of the package stands on it, and has tests of its own.
+MODULES = (
+    *("client.py", "connection.py", "connector.py", "dns.py", "pool.py", "request_body.py", "response.py", "response_body.py"),
+    *("threads.py", "tls.py", "upload.py"),
+    *sorted(f"middlewares/{path.name}" for path in (PACKAGE / "middlewares").glob("*.py")),
+)
+SLOTS = 10
+WORKERS = 25
+
+# Awaits at which nobody can be cancelled, and why.
+NEVER_SUSPEND = {
+    ("_open", "async with limit"): "a time limit is entered and left without waiting",
+    ("_wait", "async with asyncio.timeout_at(total if total_first else due)"): "the same",
+    ("__aexit__", "await response.close()"): "asynchronous for those who write `await`; it doesn't wait",
+    ("__aexit__", "await self._context.__aexit__(kind, error, trace)"): "the same",
+}
+
+
+# -- the awaits of the source, and where a coroutine stands
+
+
+class Place(NamedTuple):
+    """One await of the source: what it is, in which function, and where the code of it stands."""
+
+    module: str
+    function: str
+    code: str
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.start[0]} {self.function}: {self.code}"
+
+
+class _Finder(ast.NodeVisitor):
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.function = ""
+        self.places: list[Place] = []
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:  # noqa: N802
+        outer, self.function = self.function, node.name
+        self.generic_visit(node)
+        self.function = outer
+
+    def generic_visit(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
+            code = ast.unparse(node).splitlines()[0].removesuffix(":")
+            end = (node.end_lineno or 0, node.end_col_offset or 0)
+            self.places.append(Place(self.module, self.function, code, (node.lineno, node.col_offset), end))
+        super().generic_visit(node)
+
+
+@functools.cache
+def places() -> dict[str, list[Place]]:
+    """By file name, the innermost ones first."""
+    found: dict[str, list[Place]] = {}
+    for module in MODULES:
+        path = PACKAGE / module
+        finder = _Finder(module)
+        finder.visit(ast.parse(path.read_text()))
+        found[str(path)] = sorted(finder.places, key=lambda place: (-place.start[0], -place.start[1], place.end))
+    return found
+
+
+@functools.cache
+def _positions(code: types.CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    return list(code.co_positions())
+
+
+@functools.cache
+def _place(code: types.CodeType, instruction: int) -> Place | None:
+    line, end_line, column, end_column = _positions(code)[instruction // 2]
+    assert line is not None
+    for place in places().get(code.co_filename, ()):
+        if place.start <= (line, column or 0) and (end_line or 0, end_column or 0) <= place.end:
+            return place
+    return None
+
+
+def standing_at(awaited: Any) -> Iterator[Place]:
+    """The awaits at which a coroutine, and whatever it waits for, is suspended. An upload belongs to its exchange."""
+    while awaited is not None:
+        frame, inner = None, None
+        if isinstance(awaited, types.CoroutineType):
+            frame, inner = awaited.cr_frame, awaited.cr_await
+        elif isinstance(awaited, types.AsyncGeneratorType):
+            frame, inner = awaited.ag_frame, awaited.ag_await
+        elif isinstance(awaited, types.GeneratorType):
+            frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
+        elif not isinstance(awaited, asyncio.Future):
+            # What drives an asynchronous generator (`asend`, `anext` with a default, ...) doesn't say which.
+            kinds = types.CoroutineType | types.AsyncGeneratorType
+            within = gc.get_referents(awaited)
+            inner = next((one for one in within if isinstance(one, kinds) or type(one).__name__.startswith("async_generator")), None)
+        if frame is not None:
+            if (place := _place(frame.f_code, frame.f_lasti)) is not None:
+                yield place
+            if frame.f_code.co_name == "exchange" and (upload := frame.f_locals["self"]._upload) is not None and upload._task is not None:
+                yield from standing_at(upload._task.get_coro())
+        awaited = inner
+
+
+# -- cancelling
+
+How = str | int | float  # "arrival": in the tick in which it arrives; an int: after so many turns; a float: after so many seconds
+
+
+class Cancelling:
+    """Awaits a coroutine, and cancels its own task at the suspensions of `plan`, or as soon as it stands at one of the `aims`.
+
+    `reached` counts the awaits at which it did.
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, None], plan: dict[int, How], reached: Counter[Place], aims: frozenset[Place] = frozenset()
+    ) -> None:
+        self.coroutine = coroutine
+        self.plan = plan
+        self.reached = reached
+        self.aims = aims
+        self.suspensions = 0
+        self.cancelled = 0
+        self.task: asyncio.Task[Any] | None = None
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self.task = asyncio.current_task()
+        error: BaseException | None = None
+        while True:
+            try:
+                waited = self.coroutine.send(None) if error is None else self.coroutine.throw(error)
+            except StopIteration:
+                return
+            error = None
+            self.suspensions += 1
+            if (how := self.plan.get(self.suspensions)) is not None:
+                self.arrange(how, waited)
+            if self.aims:
+                self.look(again=self.suspensions == 1)
+            try:
+                yield waited
+            except BaseException as raised:
+                error = raised
+
+    def arrange(self, how: How, waited: asyncio.Future[Any] | None) -> None:
+        loop = asyncio.get_running_loop()
+        if how == "arrival" and waited is not None:
+            waited.add_done_callback(lambda _: self.cancel())  # stands in line before the task's own waking
+        elif isinstance(how, float):
+            loop.call_later(how, self.cancel)
+        elif isinstance(how, int) and how:
+            loop.call_soon(self.arrange, how - 1, waited)
+        else:
+            self.cancel()
+
+    def look(self, again: bool) -> None:
+        """Now, and then in each turn of the loop: an upload moves on while its request stands still."""
+        assert self.task is not None
+        if self.task.done():
+            return
+        if not self.aims.isdisjoint(standing_at(self.coroutine)):
+            self.cancel()
+            self.aims -= set(self.reached)
+        if again:
+            asyncio.get_running_loop().call_soon(self.look, True)
+
+    def cancel(self) -> None:
+        assert self.task is not None
+        if not self.task.done():
+            self.cancelled += 1
+            self.reached.update(set(standing_at(self.coroutine)))
+            self.task.cancel()
+
+
+# -- the server, and what is asked of it; every answer names the request that it answers
+
+
+def body_of(number: int, pieces: int = 3) -> bytes:
+    return b"%d," % number * 20 * pieces
+
+
+def routes(server: Server) -> None:
+    seen: set[str] = set()
+
+    async def slowly(*pieces: bytes) -> AsyncIterator[bytes]:
+        for piece in pieces:
+            await asyncio.sleep(0)
+            yield piece
+
+    def in_pieces(number: int) -> AsyncIterator[bytes]:
+        return slowly(*[body_of(number, 1)] * 3)
+
+    @server.route("/pieces/{n}")
+    def pieces(request: Received) -> Reply:
+        return Reply(200, body=in_pieces(int(request.params["n"])))
+
+    @server.route("/json/{n}")
+    def json(request: Received) -> Reply:
+        return Reply(200, body=slowly(b"[", body_of(int(request.params["n"]))[:-1], b"]"))
+
+    @server.route("/zipped/{n}")
+    def zipped(request: Received) -> Reply:
+        body = gzip.compress(body_of(int(request.params["n"])))
+        return Reply(200, [("Content-Encoding", "gzip")], slowly(body[:20], body[20:]))
+
+    @server.route("/missing/{n}")
+    def missing(request: Received) -> Reply:
+        return Reply(404, body=in_pieces(int(request.params["n"])))
+
+    @server.route("/moved/{n}")
+    async def moved(request: Received) -> Reply:
+        await asyncio.sleep(0)
+        return Reply(302, [("Location", f"/later/{request.params['n']}")], body=in_pieces(int(request.params["n"])))
+
+    @server.route("/later/{n}")
+    async def later(request: Received) -> bytes:
+        await asyncio.sleep(0.002)
+        return body_of(int(request.params["n"]))
+
+    @server.route("/echo")
+    def echo(request: Received) -> bytes:
+        return request.body
+
+    @server.route("/second/{n}")
+    def second(request: Received) -> Any:
+        """Closes the connection the first time that it is asked."""
+        if request.params["n"] not in seen:
+            seen.add(request.params["n"])
+            return Script((Close(),))
+        return body_of(int(request.params["n"]))
+
+    @server.route("/large/{n}")
+    def large(request: Received) -> Reply:
+        """More than is decoded on the loop's own thread."""
+        body = gzip.compress(b"%08d" % int(request.params["n"]) * (150 * 1024), compresslevel=0)
+        return Reply(200, [("Content-Encoding", "gzip")], body)
+
+    server.route("/deaf", Script((StopReading(), Pause(0.05), Close())), early=True)
+
+
+class Reads(MiddleWare):
+    """Reads what answers a request that says so, as a middleware of the user's may."""
+
+    async def process(self, request: Request, client: aioreq.Client) -> Response | StreamResponse:
+        response = await self.next_middleware.process(request, client)
+        if "read" in request.extensions:
+            await response.read()
+        return response
+
+
+class Crossed(AssertionError):
+    """An answer to another request."""
+
+
+def expect(answer: bytes | str, expected: bytes | str) -> None:
+    if answer != expected:
+        raise Crossed(f"{answer[:60]!r} instead of {expected[:60]!r}")
+
+
+class Campaign:
+    """Many requests at once over one pool, most of them cancelled somewhere."""
+
+    def __init__(self, seed: int, plain: Server, secure: Server, client: aioreq.Client, folder: Path, deaf_port: int) -> None:
+        self.random = random.Random(seed)
+        self.servers = (plain, secure)
+        self.client = client
+        self.folder = folder
+        self.deaf_port = deaf_port
+        self.numbers = itertools.count(1)
+        self.reached: Counter[Place] = Counter()
+        self.cancelled = 0
+        self.completed = 0
+        self.failures: list[BaseException] = []
+        self.lengths: dict[str, int] = {}  # how often each kind of request suspends, as far as was seen
+        self.complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.complaints.append(context))
+
+    async def run(self, cancellations: int) -> None:
+        """Until so many more requests were cancelled, or something was wrong."""
+        goal = self.cancelled + cancellations
+        kinds = [name for name in dir(self) if name.startswith("ask_")]
+
+        async def work() -> None:
+            while self.cancelled < goal and not self.failures:
+                kind = self.random.choice(kinds)
+                at = self.random.randint(1, self.lengths.get(kind, 3))
+                plan = {at: self.how()}
+                if self.random.random() < 0.3:
+                    plan[at + self.random.randint(1, 2)] = self.how()
+                await self.ask(kind, plan)
+
+        await asyncio.gather(*[work() for _ in range(WORKERS)])
+        assert not self.failures, self.failures[0]
+
+    async def aim(self) -> None:
+        """At every await that chance left out."""
+        kinds = [name for name in dir(self) if name.startswith("ask_")] * 10
+
+        async def work() -> None:
+            while kinds and (aims := frozenset(self.unreached())) and not self.failures:
+                await self.ask(kinds.pop(), {}, aims)
+
+        await asyncio.gather(*[work() for _ in range(WORKERS)])
+        assert not self.failures, self.failures[0]
+
+    async def ask(self, kind: str, plan: dict[int, How], aims: frozenset[Place] = frozenset()) -> None:
+        coroutine = getattr(self, kind)(self.random.choice(self.servers), next(self.numbers))
+        request = Cancelling(coroutine, plan, self.reached, aims)
+        task = asyncio.ensure_future(_awaiting(request))
+        await asyncio.wait([task])
+        self.lengths[kind] = max(self.lengths.get(kind, 3), request.suspensions)
+        self.cancelled += request.cancelled
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            self.failures.append(error)
+        elif request.cancelled:
+            self.failures.append(AssertionError(f"{kind}: the cancellation was swallowed"))
+        self.completed += 1
+
+    def how(self) -> How:
+        drawn = self.random.random()
+        if drawn < 0.3:
+            return "arrival"
+        if drawn < 0.8:
+            return self.random.randint(0, self.random.choice([0, 5, 20, 200]))
+        return self.random.random() * self.random.choice([0.002, 0.02])
+
+    # -- the kinds of requests
+
+    async def ask_buffered(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{server.url}/id/{number}", cookies={"a": "b"})
+        expect(response.text, str(number))
+
+    async def ask_later(self, server: Server, number: int) -> None:
+        expect((await self.client.get(f"{server.url}/later/{number}")).content, body_of(number))
+
+    async def ask_sent(self, server: Server, number: int) -> None:
+        response = await self.client.send(aioreq.Request("GET", f"{server.url}/pieces/{number}"))
+        expect(response.content, body_of(number))
+
+    async def ask_by_name(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{server.url}/id/{number}".replace("127.0.0.1", "localhost"))
+        expect(response.text, str(number))
+
+    async def ask_not_found(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{server.url}/missing/{number}")
+        expect(response.content, body_of(number))
+
+    async def ask_redirected(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{server.url}/moved/{number}")
+        expect(response.content, body_of(number))
+
+    async def ask_twice(self, server: Server, number: int) -> None:
+        """Over a used connection it is sent again in silence, over a new one after a pause."""
+        expect((await self.client.get(f"{server.url}/second/{number}")).content, body_of(number))
+
+    async def ask_with_password(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{server.url}/digest-auth/auth/{number}/p", auth=(str(number), "p"))
+        expect(response.json()["user"], str(number))
+
+    async def ask_with_userinfo(self, server: Server, number: int) -> None:
+        url = server.url.replace("://", f"://{number}:p@")
+        expect((await self.client.get(f"{url}/basic-auth/{number}/p")).json()["user"], str(number))
+
+    async def ask_streamed(self, server: Server, number: int) -> None:
+        size = self.random.choice([None, 1, 50])
+        async with self.client.stream("GET", f"{server.url}/pieces/{number}") as response:
+            expect(b"".join([piece async for piece in response.iter_bytes(size)]), body_of(number))
+
+    async def ask_streamed_and_left(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/pieces/{number}") as response:
+            async for piece in response.iter_raw():
+                expect(piece[: len(str(number))], str(number).encode())
+                break
+
+    async def ask_streamed_whole(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/pieces/{number}") as response:
+            expect(await response.text(), body_of(number).decode())
+
+    async def ask_streamed_json(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/json/{number}") as response:
+            assert await response.json() == [number] * 60
+
+    async def ask_streamed_error(self, server: Server, number: int) -> None:
+        with pytest.raises(aioreq.StatusError) as caught:
+            async with self.client.stream("GET", f"{server.url}/missing/{number}", raise_for_status=True):
+                pass
+        assert caught.value.response is not None
+        expect(caught.value.response.content, body_of(number))
+
+    async def ask_stream_client(self, server: Server, number: int) -> None:
+        request = aioreq.Request("GET", f"{server.url}/pieces/{number}")
+        async with aioreq.StreamClient(request, verify=server.ca or True) as response:
+            expect(b"".join([piece async for piece in response.content]), body_of(number))
+
+    async def ask_own_client(self, server: Server, number: int) -> None:
+        async with aioreq.Client(verify=server.ca or True) as client:
+            expect((await client.get(f"{server.url}/id/{number}")).text, str(number))
+
+    async def ask_upload(self, server: Server, number: int) -> None:
+        # A piece as long as what is written between two turns of the loop, but for the end of the chunked body; or several short ones.
+        pieces = [(b"%d," % number).ljust(CHUNK - 13, b".")] if self.random.random() < 0.3 else [b"%d," % number] * 4
+        response = await self.client.post(f"{server.url}/echo", content=_slow_pieces(pieces))
+        expect(response.content, b"".join(pieces))
+
+    async def ask_upload_of_bytes(self, server: Server, number: int) -> None:
+        body = b"%08d" % number * 20_000
+        expect((await self.client.put(f"{server.url}/echo", content=body)).content, body)
+
+    async def ask_upload_of_a_file(self, server: Server, number: int) -> None:
+        body = b"%08d" % number * 20_000
+        expect((await self.client.put(f"{server.url}/echo", content=io.BytesIO(body))).content, body)
+
+    async def ask_upload_of_declared_length(self, server: Server, number: int) -> None:
+        pieces = [b"%08d" % number] * 3
+        too_long = self.random.random() < 0.5
+        headers = {"Content-Length": str(20 if too_long else 24)}
+        with pytest.raises(aioreq.LocalProtocolError) if too_long else contextlib.nullcontext():
+            response = await self.client.put(f"{server.url}/echo", content=_slow_pieces(pieces), headers=headers)
+            expect(response.content, b"".join(pieces))
+
+    async def ask_upload_of_no_bytes(self, server: Server, number: int) -> None:
+        with pytest.raises(TypeError, match="gave int"):
+            await self.client.put(f"{server.url}/echo", content=_slow_pieces([b"a", number]))
+
+    async def ask_decoded_aside(self, server: Server, number: int) -> None:
+        extensions = {"read": True} if self.random.random() < 0.5 else None
+        response = await self.client.get(f"{server.url}/large/{number}", extensions=extensions)
+        expect(response.content[-8:], b"%08d" % number)
+
+    async def ask_decoded_stream(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/large/{number}") as response:
+            expect((await response.read())[-8:], b"%08d" % number)
+
+    async def ask_decoded_in_pieces(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/zipped/{number}") as response:
+            expect(b"".join([piece async for piece in response.content]), body_of(number))
+
+    async def ask_nobody(self, server: Server, number: int) -> None:
+        with pytest.raises(aioreq.ConnectTimeout):
+            await self.client.get(f"http://127.0.0.1:{self.deaf_port}/{number}", timeout=aioreq.Timeout(connect=0.02), retry=0)
+
+    async def ask_the_deaf(self, server: Server, number: int) -> None:
+        pieces = (b"%08d" % number * 8192 for _ in range(200))
+        with pytest.raises((aioreq.WriteTimeout, aioreq.ConnectionLost)):
+            await self.client.post(f"{server.url}/deaf", content=pieces, timeout=aioreq.Timeout(write=0.02))
+
+    async def ask_with_other_settings(self, server: Server, number: int) -> None:
+        """A CA path of its own makes a context, and a connection, of its own."""
+        _, secure = self.servers
+        assert secure.ca is not None
+        ca = self.folder / f"{number}.pem"
+        ca.symlink_to(secure.ca)
+        expect((await self.client.get(f"{secure.url}/id/{number}", verify=ca)).text, str(number))
+
+    # -- what must hold afterwards
+
+    async def assert_sound(self, patience: int = 8000) -> None:
+        """Every slot is free or keeps an idle connection, and the client answers."""
+        pool = self.client.pool()
+        for _ in range(patience):
+            if pool.open == len(pool._idle):
+                break
+            await asyncio.sleep(0.001)  # a dropped body is being drained
+        assert pool.open == len(pool._idle) <= SLOTS, "a slot is held by nobody"
+        assert set(pool._queue_of) == set(pool._idle)
+        assert pool.waiting == 0
+        assert not any(queue.waiters for queue in pool._queues.values())
+        assert not pool._blocked
+        assert not pool._opening
+        numbers = [next(self.numbers) for _ in range(20)]
+        answers = await asyncio.gather(*[self.client.get(f"{self.servers[n % 2].url}/id/{n}", retry=0) for n in numbers])
+        assert [answer.text for answer in answers] == [str(n) for n in numbers]
+        assert self.complaints == []
+
+    def unreached(self) -> list[Place]:
+        everywhere = {place for found in places().values() for place in found}
+        return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in NEVER_SUSPEND)
+
+
+async def _awaiting(request: Awaitable[None]) -> None:
+    await request
+
+
+async def _slow_pieces(pieces: list[Any]) -> AsyncIterator[Any]:
+    try:
+        for piece in pieces:
+            await asyncio.sleep(0)
+            yield piece
+    finally:
+        await asyncio.sleep(0)  # whoever closes it waits, and may be cancelled meanwhile
+
+
+@contextlib.asynccontextmanager
+async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Campaign]:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as callers:
+        for _ in range(4):  # the queue of a server that never accepts is full: connections to it are never made
+            caller = callers.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(deaf.getsockname())
+        async with (
+            Server(routes=[httpbin, routes], record=False) as plain,
+            Server(routes=[httpbin, routes], record=False, tls=True) as secure,
+            aioreq.Client(
+                verify=secure.ca or False,
+                limits=aioreq.Limits(connections=SLOTS),
+                timeout=aioreq.Timeout(pool=patience),
+                retry=aioreq.Retry(attempts=1, backoff=0.002),
+                middlewares=(Reads, *default_middlewares),
+            ) as client,
+        ):
+            yield Campaign(seed, plain, secure, client, folder, deaf.getsockname()[1])
+            pool = client.pool()
+            await client.close()
+            assert pool.open == 0
+            assert not pool._queues
+            failed = [error for server in (plain, secure) for error in server.errors if "handler failed" in error]
+            assert not failed, failed[0]
+
+
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+async def test_cancelled_anywhere_requests_leave_nothing_behind(count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with campaign(seed=count, folder=tmp_path, patience=30) as requests:
+        await requests.run(count)
+        by_chance = len(requests.reached)
+        await requests.aim()
+        await requests.assert_sound()
+        number = sum(len(found) for found in places().values())
+        with capsys.disabled():
+            print(
+                f"\n{requests.cancelled} cancellations, {requests.completed} requests answered; coverage: {len(requests.reached)} of {number}"
+                f" awaits, {by_chance} of them by chance ({len(NEVER_SUSPEND)} never suspend)"
+            )
+        assert requests.unreached() == []
+    gc.collect()
+
+
+def test_what_never_suspends_is_still_there() -> None:
+    known = {(place.function, place.code) for found in places().values() for place in found}
+    assert set(NEVER_SUSPEND) <= known
+
+
+# -- the check itself
+
+
+def slot_releases() -> list[tuple[str, int]]:
+    """The lines of the pool that give a slot, or a connection with its slot, on."""
+    tree = ast.parse(inspect.getsource(aioreq.pool))
+    return [(ast.unparse(node), node.lineno) for node in ast.walk(tree) if _gives_on(node)]
+
+
+def _gives_on(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(("self._release_slot(", "self.freed("))
+
+
+def pool_without(line: int) -> type[aioreq.pool.Pool]:
+    class TakeOut(ast.NodeTransformer):
+        def visit_Expr(self, node: ast.Expr) -> ast.stmt:  # noqa: N802
+            return ast.copy_location(ast.Pass(), node) if node.lineno == line and _gives_on(node) else node
+
+    path = inspect.getsourcefile(aioreq.pool)
+    assert path is not None
+    tree = TakeOut().visit(ast.parse(inspect.getsource(aioreq.pool)))
+    namespace: dict[str, Any] = {"__name__": "aioreq.pool", "__package__": "aioreq"}
+    exec(compile(tree, path, "exec"), namespace)
+    return namespace["Pool"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("line", [line for _, line in slot_releases()], ids=[code for code, _ in slot_releases()])
+async def test_without_a_line_that_gives_a_slot_on_the_check_fails(line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioreq.client.Pool", pool_without(line))
+    with pytest.raises((AssertionError, aioreq.PoolTimeout)):
+        async with campaign(seed=1, folder=tmp_path, patience=0.5) as requests:
+            for _ in range(40):
+                await requests.run(25)
+                await requests.assert_sound(patience=100)

@@ -72,3 +72,4 @@ class _Collector(asyncio.Protocol):
         else:
             what = "closed the connection without a byte" if error is None else f"broke the connection ({error})"
             self.received.set_exception(ConnectionLost(f"{self._peer} {what}", response_started=bool(self._data)))
+            self.received.exception()  # seen: a call cancelled while it connects leaves nobody to ask, and nothing to log

@@ -27,7 +27,8 @@ async def context_for(settings: TLS) -> ssl.SSLContext:
         return settings.context
     # The environment is part of the identity: a key log switched on later must not miss connections.
     identity = (settings, tuple(map(os.environ.get, _ENVIRONMENT)))
-    return _contexts.get(identity) or await threads.run(_shared, identity)
+    context = _contexts.get(identity)
+    return await threads.run(_shared, identity) if context is None else context
 
 
 def _shared(identity: _Identity) -> ssl.SSLContext:

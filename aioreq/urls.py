@@ -46,7 +46,7 @@ _ILLEGAL = re.compile(r"""[^!#$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+|%(?![0-9A-Fa-f
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?)*\.?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 # Userinfo where it belongs, or where it would be if slashes or a scheme weren't missing.
-_LEAD = r"(?>(?:https?:/*|[a-z][a-z0-9+.\-]*:/+|//+)?)"
+_LEAD = r"(?:https?:/*|[a-z][a-z0-9+.\-]*:/+|//+)?"
 _USERINFO = re.compile(rf"(\A{_LEAD}|//)[^/?#]*@", re.IGNORECASE)
 # The same with a "/", "?" or "#" in the password, which ends the authority: behind its ":" stands then what is no port.
 _CUT_USERINFO = re.compile(rf"\A({_LEAD})[^/?#@:\[]*:(?![0-9]*(?:[/?#]|\Z)).*@", re.IGNORECASE | re.DOTALL)
@@ -189,7 +189,7 @@ def _host_name(name: str, shown: str) -> str:
             host = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError as error:
             raise InvalidURL(f"URL {shown!r}: host {name!r} is no domain name ({error})") from error
-    if len(host) > 253 or not _HOST_NAME.fullmatch(host):
+    if not _HOST_NAME.fullmatch(host):
         raise InvalidURL(f"URL {shown!r}: {name!r} is no host name")
     if _NUMBER_LABEL.fullmatch(host.rstrip(".").rpartition(".")[2]):
         try:

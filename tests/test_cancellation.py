@@ -297,12 +297,13 @@ def expect(answer: bytes | str, expected: bytes | str) -> None:
 class Campaign:
     """Many requests at once over one pool, most of them cancelled somewhere."""
 
-    def __init__(self, seed: int, plain: Server, secure: Server, client: aioreq.Client, folder: Path, deaf_port: int) -> None:
+    def __init__(self, seed: int, plain: Server, secure: Server, client: aioreq.Client, folder: Path, deaf_port: int, patience: float) -> None:
         self.random = random.Random(seed)
         self.servers = (plain, secure)
         self.client = client
         self.folder = folder
         self.deaf_port = deaf_port
+        self.patience = patience  # how long a request waits for a slot, in seconds
         self.numbers = itertools.count(1)
         self.reached: Counter[Place] = Counter()
         self.cancelled = 0
@@ -331,7 +332,7 @@ class Campaign:
 
     async def aim(self) -> None:
         """At every await that chance left out."""
-        kinds = [name for name in dir(self) if name.startswith("ask_")] * 10
+        kinds = [name for name in dir(self) if name.startswith("ask_")] * 30
 
         async def work() -> None:
             while kinds and (aims := frozenset(self.unreached())) and not self.failures:
@@ -436,10 +437,15 @@ class Campaign:
             expect((await client.get(f"{server.url}/id/{number}")).text, str(number))
 
     async def ask_upload(self, server: Server, number: int) -> None:
-        # A piece as long as what is written between two turns of the loop, but for the end of the chunked body; or several short ones.
-        pieces = [(b"%d," % number).ljust(CHUNK - 13, b".")] if self.random.random() < 0.3 else [b"%d," % number] * 4
+        pieces = [b"%d," % number] * 4
         response = await self.client.post(f"{server.url}/echo", content=_slow_pieces(pieces))
         expect(response.content, b"".join(pieces))
+
+    async def ask_upload_to_the_brim(self, server: Server, number: int) -> None:
+        """As much as is written between two turns of the loop, with the end of the chunked body."""
+        piece = (b"%d," % number).ljust(CHUNK - len(b"FFFF\r\n" b"\r\n" b"0\r\n\r\n"), b".")
+        response = await self.client.post(f"{server.url}/echo", content=_slow_pieces([piece]))
+        expect(response.content, piece)
 
     async def ask_upload_of_bytes(self, server: Server, number: int) -> None:
         body = b"%08d" % number * 20_000
@@ -476,12 +482,12 @@ class Campaign:
 
     async def ask_nobody(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.ConnectTimeout):
-            await self.client.get(f"http://127.0.0.1:{self.deaf_port}/{number}", timeout=aioreq.Timeout(connect=0.02), retry=0)
+            await self.client.get(f"http://127.0.0.1:{self.deaf_port}/{number}", timeout=aioreq.Timeout(pool=self.patience, connect=0.02), retry=0)
 
     async def ask_the_deaf(self, server: Server, number: int) -> None:
         pieces = (b"%08d" % number * 8192 for _ in range(200))
         with pytest.raises((aioreq.WriteTimeout, aioreq.ConnectionLost)):
-            await self.client.post(f"{server.url}/deaf", content=pieces, timeout=aioreq.Timeout(write=0.02))
+            await self.client.post(f"{server.url}/deaf", content=pieces, timeout=aioreq.Timeout(pool=self.patience, write=0.02))
 
     async def ask_with_other_settings(self, server: Server, number: int) -> None:
         """A CA path of its own makes a context, and a connection, of its own."""
@@ -547,7 +553,7 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
                 middlewares=(Reads, *default_middlewares),
             ) as client,
         ):
-            yield Campaign(seed, plain, secure, client, folder, deaf.getsockname()[1])
+            yield Campaign(seed, plain, secure, client, folder, deaf.getsockname()[1], patience)
             pool = client.pool()
             await client.close()
             assert pool.open == 0
@@ -608,7 +614,16 @@ def pool_without(line: int) -> type[aioreq.pool.Pool]:
 async def test_without_a_line_that_gives_a_slot_on_the_check_fails(line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioreq.client.Pool", pool_without(line))
     with pytest.raises((AssertionError, aioreq.PoolTimeout)):
-        async with campaign(seed=1, folder=tmp_path, patience=0.5) as requests:
-            for _ in range(40):
-                await requests.run(25)
-                await requests.assert_sound(patience=100)
+        await short_campaign(tmp_path)
+
+
+async def test_the_same_pool_with_all_its_lines_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioreq.client.Pool", pool_without(line=0))
+    await short_campaign(tmp_path)
+
+
+async def short_campaign(folder: Path) -> None:
+    async with campaign(seed=1, folder=folder, patience=2) as requests:
+        for _ in range(20):
+            await requests.run(25)
+            await requests.assert_sound(patience=200)

@@ -129,6 +129,8 @@ RAW = [
     (b"set-cookie", b"b=2"),
     (b"X-Empty", b""),
     (b"SET-COOKIE", b"c=3"),
+    (b"X-Twice", b"1"),
+    (b"X-Twice", b"1"),
     (b"x-latin", b"caf\xe9"),
     (b"x-utf8", "caf\xe9".encode()),
 ]

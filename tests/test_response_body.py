@@ -317,6 +317,17 @@ async def test_read_raw_stops_at_the_limit() -> None:
     assert str(body_too_large(3)) == str(caught.value)
 
 
+async def test_read_raw_does_not_begin_with_what_is_declared_too_long() -> None:
+    body, source = new_body(expected=4)
+    with pytest.raises(LimitExceeded, match="longer than 3 bytes"):
+        await body.read_raw(3)
+    assert source.told == ["abort"]
+    fits, _ = new_body(expected=3)
+    fits.feed(b"abc")
+    fits.end([])
+    assert await fits.read_raw(3) == b"abc"
+
+
 async def test_read_raw_keeps_what_arrived_in_the_error() -> None:
     lost = IncompleteBody("cut", received=3, expected=5)
     body = whole_body(b"a", b"bc", error=lost)

@@ -334,7 +334,7 @@ def test_what_is_no_port_is_refused(port: str) -> None:
         ("user:a:b@", ("user", "a:b")),
         ("user:a b+c@", ("user", "a b+c")),
         ("\xfcser:%C3%BC@", ("\xfcser", "\xfc")),
-        ("user:%FF@", ("user", "\udcff")),
+        ("\udcfe%FD:%FF@", ("\udcfe\udcfd", "\udcff")),
         ("user:%0d%0a@", ("user", "\r\n")),  # refused by Basic authentication
         ("user:%@", ("user", "%")),
         ("@", None),

@@ -19,7 +19,7 @@ class CookiesMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         jar = client.cookies
-        stored = jar.header(request.url) if len(jar) else None
+        stored = jar.header(request.url)
         own = request.cookies
         if own:
             kept = [pair for pair in stored.split("; ") if pair.partition("=")[0] not in own] if stored else []

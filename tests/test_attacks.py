@@ -1,0 +1,80 @@
+"""What a review by attack found, each by the way in which it was found."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from typing import Any
+
+import pytest
+
+import aioreq
+from aioreq import dns
+from aioreq.testing import Server
+
+
+async def test_a_method_in_lower_case_is_the_one_that_everybody_means(server: Server, client: aioreq.Client) -> None:
+    response = await client.request("head", server.url + "/bytes/5")
+    assert (response.status, response.content) == (200, b"")
+    async with client.stream("post", server.url + "/anything") as streamed:
+        assert (await streamed.json())["method"] == "POST"
+
+
+async def test_a_path_below_base_url_may_hold_a_url(server: Server) -> None:
+    async with aioreq.Client(base_url=server.url + "/anything") as client:
+        for path in ("web/https://example.com/", "a?to=http://b", "a#http://b"):
+            assert (await client.get(path)).url.host == "127.0.0.1"
+        assert (await client.get(server.url + "/get")).url.path == "/get"
+
+
+@pytest.mark.parametrize("option", ["max_body", "max_redirects"])
+@pytest.mark.parametrize(("value", "error"), [("5", TypeError), (True, TypeError), (-1, ValueError)])
+async def test_counts_are_checked_before_anything_is_sent(
+    server: Server, client: aioreq.Client, option: str, value: Any, error: type[Exception]
+) -> None:
+    options: Any = {option: value}
+    with pytest.raises(error, match=option):
+        await client.get(server.url + "/get", **options)
+    assert not server.requests
+
+
+def test_loops_that_are_closed_without_a_runner_are_forgotten() -> None:
+    with Server() as server:
+        server.route("/", "ok")
+        client = aioreq.Client(persistent_connections=False)
+        for _ in range(3):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(client.get(server.url)).status == 200
+            loop.run_until_complete(asyncio.sleep(0.01))  # the transport lets go of its socket
+            loop.close()
+        assert len(client._pools) == 1
+        asyncio.run(client.close())
+        assert not client._pools
+
+
+async def test_get_requests_cancelled_while_it_connects_logs_nothing() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with Server() as server:
+        for turns in range(12):
+            call = asyncio.ensure_future(aioreq.get_requests([(server.host, server.port)] * 5))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            for _ in range(5):
+                await asyncio.sleep(0)
+    gc.collect()
+    assert reported == []
+
+
+async def test_a_name_with_unusable_addresses_alone_has_none(monkeypatch: pytest.MonkeyPatch, client: aioreq.Client) -> None:
+    # What getaddrinfo gives for IPv6 where Python was built without it.
+    def lookup(*_: object) -> list[Any]:
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (10, b"\0" * 26))]
+
+    monkeypatch.setattr(dns.socket, "getaddrinfo", lookup)
+    with pytest.raises(aioreq.DNSError, match="can be used"):
+        await client.get("http://ipv6.example/", retry=None)

@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 from yarl import URL
 
 from ._version import __version__
-from .config import TLS, UNSET, Limits, Retry, Timeout
+from .config import TLS, UNSET, Limits, Retry, Timeout, check_count
 from .cookies import CookieJar
 from .encodings import accept_encoding
 from .errors import AioreqError, ClientClosed, InvalidURL
@@ -70,6 +70,7 @@ class Client:
         self._retry = Retry.of(retry)
         self._tls = _tls(verify, tls)
         self._follow_redirects = follow_redirects
+        check_count("Client", "max_redirects", max_redirects)
         self._max_redirects = max_redirects
         self._raise_for_status = raise_for_status
         self._json_loads = json_loads
@@ -144,6 +145,9 @@ class Client:
     # -- options -> Request
 
     def _new_request(self, method: str, url: str | URL, options: RequestOptions) -> Request:
+        given_method: Any = method
+        if isinstance(given_method, str) and given_method.isascii():
+            method = given_method.upper()  # a "head" would wait for a body that never comes; who means lower case sends a Request
         if not options:
             return self._settled(Request(method, url))
         given: dict[str, Any] = dict(options)
@@ -171,14 +175,18 @@ class Client:
         if content_type is not None and not request.sets("content-type"):
             request.add_field("Content-Type", content_type)
         request.cookies = dict(cookies) if (cookies := take("cookies")) is not None else None
-        request.max_body = take("max_body")
+        if (max_body := take("max_body")) is not None:
+            check_count("request", "max_body", max_body)
+            request.max_body = max_body
         self._settled(request, named)
         if "retry" in given:
             request.retry = Retry.of(given["retry"])
         if "verify" in given or given.get("tls") is not None:
             request.tls = _tls(given.get("verify", True), take("tls"))
         request.follow_redirects = given.get("follow_redirects", request.follow_redirects)
-        request.max_redirects = given.get("max_redirects", request.max_redirects)
+        if "max_redirects" in given:
+            check_count("request", "max_redirects", given["max_redirects"])
+            request.max_redirects = given["max_redirects"]
         request.raise_for_status = given.get("raise_for_status", request.raise_for_status)
         return request
 
@@ -201,7 +209,8 @@ class Client:
     def _absolute(self, url: str | URL, named: Collection[str]) -> ParsedURL:
         text = str(url)
         userinfo = None
-        if self._base is not None and "://" not in text.partition("?")[0]:
+        scheme, mark, _ = text.partition("://")
+        if self._base is not None and (not mark or not {"/", "?", "#"}.isdisjoint(scheme)):
             base, userinfo = str(self._base.url), self._base.userinfo
             text = base if not text else base + text if text.startswith("?") else base.rstrip("/") + "/" + text.lstrip("/")
         if self._params is not None:
@@ -259,6 +268,8 @@ class Client:
         if latest is None or latest_loop is not loop:
             latest = self._pools.get(loop)
             if latest is None:
+                for gone in [other for other in self._pools if other.is_closed()]:  # one that was closed without a runner
+                    del self._pools[gone]
                 latest = self._pools[loop] = Pool(loop, self._limits)
                 _end_with_loop(self._pools, latest)
             self._latest = (loop, latest)
@@ -272,7 +283,9 @@ class Client:
         for loop, pool in list(self._pools.items()):
             if loop is running:
                 pool.close()
-            elif not loop.is_closed():
+            elif loop.is_closed():
+                del self._pools[loop]
+            else:
                 loop.call_soon_threadsafe(pool.close)
         self._pools.pop(running, None)
         # Two turns of the loop, and the transports have let go of their sockets.

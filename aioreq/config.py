@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import Any, Final
 
-__all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Retry", "Timeout", "Unset"]
+__all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Retry", "Timeout", "Unset", "check_count"]
 
 
 class Unset(enum.Enum):
@@ -40,7 +40,8 @@ def _check_seconds(owner: str, name: str, value: float | None) -> None:
         raise ValueError(f"{owner}({name}={value!r}): seconds can't be negative or NaN")
 
 
-def _check_count(owner: str, name: str, value: int, least: int = 0) -> None:
+def check_count(owner: str, name: str, value: int, least: int = 0) -> None:
+    """Raise TypeError or ValueError that names the option, unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{owner}({name}=...) takes a whole number, not {type(value).__name__}")
     if value < least:
@@ -106,10 +107,10 @@ class Limits:
     ratio: int = 100
 
     def __post_init__(self) -> None:
-        _check_count("Limits", "connections", self.connections, 1)
+        check_count("Limits", "connections", self.connections, 1)
         for name in ("per_host", "idle", "head", "headers", "trailers", "chunk_extensions", "informational", "body"):
-            _check_count("Limits", name, getattr(self, name))
-        _check_count("Limits", "ratio", self.ratio, 1)
+            check_count("Limits", name, getattr(self, name))
+        check_count("Limits", "ratio", self.ratio, 1)
         if self.idle_timeout is None:
             raise TypeError("Limits(idle_timeout=None): give seconds; 0 keeps no connection")
         _check_seconds("Limits", "idle_timeout", self.idle_timeout)
@@ -133,7 +134,7 @@ class Retry:
     max_wait: float = 5
 
     def __post_init__(self) -> None:
-        _check_count("Retry", "attempts", self.attempts)
+        check_count("Retry", "attempts", self.attempts)
         for name in ("backoff", "max_wait"):
             if getattr(self, name) is None:
                 raise TypeError(f"Retry({name}=None): give seconds")

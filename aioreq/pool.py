@@ -287,6 +287,8 @@ class Pool:
             self._forget_if_unused(queue)
             return
         queue.streak = 0
+        if queue in self._blocked:
+            self._blocked.move_to_end(queue)  # it had its turn
         if others or not self.limits.idle or not self.limits.idle_timeout:
             connection.close()
             return

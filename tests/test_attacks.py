@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 from typing import Any
 
 import pytest
 
 import aioreq
-from aioreq import dns
 from aioreq.testing import Server
 
 
@@ -68,13 +66,3 @@ async def test_get_requests_cancelled_while_it_connects_logs_nothing() -> None:
                 await asyncio.sleep(0)
     gc.collect()
     assert reported == []
-
-
-async def test_a_name_with_unusable_addresses_alone_has_none(monkeypatch: pytest.MonkeyPatch, client: aioreq.Client) -> None:
-    # What getaddrinfo gives for IPv6 where Python was built without it.
-    def lookup(*_: object) -> list[Any]:
-        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (10, b"\0" * 26))]
-
-    monkeypatch.setattr(dns.socket, "getaddrinfo", lookup)
-    with pytest.raises(aioreq.DNSError, match="can be used"):
-        await client.get("http://ipv6.example/", retry=None)

@@ -140,7 +140,8 @@ class Client:
 
     def settled_copy(self, request: Request) -> Request:
         """A copy of a user's request with this client's settings: what is sent in its place."""
-        return self._settled(request.replace())
+        # A request that was sent before, a response's, starts afresh.
+        return self._settled(request.replace(cookie=None, authorization=None, stream=False))
 
     # -- options -> Request
 

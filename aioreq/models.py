@@ -125,6 +125,7 @@ class Request:
     @parsed.setter
     def parsed(self, parsed: ParsedURL) -> None:
         self._parsed = parsed
+        self._given_url = parsed.url
 
     @property
     def given_url(self) -> str | URL:

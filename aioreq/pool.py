@@ -97,24 +97,25 @@ class Pool:
         head, close_asked = serialize(request)
         origin = request.parsed.origin
         key = Key(origin, request.tls if origin.scheme == "https" else None)
-        connection = self._take_idle(key) or await self._acquire(key, request)
+        connection = self._take_idle(key, request) or await self._acquire(key, request)
         if request.deadline is not None:
             request.deadline.start(self.loop.time())
         reused = connection.served
         try:
             return await connection.exchange(request, head, close_asked)
         except ConnectionLost as error:
-            if not reused or not _may_resend(request, error) or self.closed:
+            if not reused or error.response_started or not _resendable(request) or self.closed:
                 raise
         connection = await self._acquire(key, request, fresh=True)
         return await connection.exchange(request, head, close_asked)
 
-    def _take_idle(self, key: Key) -> Connection | None:
+    def _take_idle(self, key: Key, request: Request) -> Connection | None:
         queue = self._queues.get(key)
         while queue is not None and queue.idle:
             connection, _ = queue.idle.popitem()
             del self._idle[connection]
-            if _usable(connection, self.loop):
+            # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
+            if _usable(connection, self.loop, POLL_AFTER if _resendable(request) else 0.0):
                 return connection
             connection.close()
         return None
@@ -122,8 +123,7 @@ class Pool:
     async def _acquire(self, key: Key, request: Request, fresh: bool = False) -> Connection:
         """A connection, once the limits allow one. Errors: PoolTimeout, ConnectError and its children, TotalTimeout, ClientClosed."""
         while True:
-            if self.closed:
-                raise ClientClosed("the client is closed", request=request)
+            self._refuse_if_closed(request)
             queue = self._queues.get(key)
             if queue is None:
                 queue = self._queues[key] = _Queue(key)
@@ -145,9 +145,12 @@ class Pool:
             self._release_slot(queue)
             raise
 
-    async def _open(self, queue: _Queue, request: Request) -> Connection:
+    def _refuse_if_closed(self, request: Request) -> None:
         if self.closed:
             raise ClientClosed("the client was closed before this request had a connection", request=request)
+
+    async def _open(self, queue: _Queue, request: Request) -> Connection:
+        self._refuse_if_closed(request)
         connect = request.timeout.connect
         began = self.loop.time()
         due = None if connect is None else began + connect
@@ -338,10 +341,10 @@ class Pool:
             connection.close(ClientClosed("the client was closed during this request"))
 
 
-def _usable(connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
+def _usable(connection: Connection, loop: asyncio.AbstractEventLoop, poll_after: float) -> bool:
     if connection.closed or connection.transport is None or connection.transport.is_closing():
         return False
-    if connection.secure or loop.time() - connection.idle_since < POLL_AFTER:
+    if connection.secure or loop.time() - connection.idle_since < poll_after:
         return True
     # Readable while idle means closed by the peer, or bytes that nobody asked for.
     socket = connection.transport.get_extra_info("socket")
@@ -352,5 +355,5 @@ def _usable(connection: Connection, loop: asyncio.AbstractEventLoop) -> bool:
     return not poll.poll(0)
 
 
-def _may_resend(request: Request, error: ConnectionLost) -> bool:
-    return not error.response_started and request.method in IDEMPOTENT and request.replayable
+def _resendable(request: Request) -> bool:
+    return request.method in IDEMPOTENT and request.replayable

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import aioreq
-from aioreq.testing import Server
+from aioreq.testing import Close, Server, httpbin
 
 
 async def test_a_method_in_lower_case_is_the_one_that_everybody_means(server: Server, client: aioreq.Client) -> None:
@@ -66,3 +66,26 @@ async def test_get_requests_cancelled_while_it_connects_logs_nothing() -> None:
                 await asyncio.sleep(0)
     gc.collect()
     assert reported == []
+
+
+async def test_the_request_of_a_response_can_be_sent_again(server: Server) -> None:
+    async with aioreq.Client(base_url=server.url) as client:
+        first = await client.get("/redirect-to", params={"url": "/get?b=2"})
+        again = await client.send(first.request)
+    assert again.url == first.url
+    assert server.requests[-1].target == server.requests[-2].target
+
+
+async def test_a_post_is_not_written_to_a_connection_that_has_just_been_closed() -> None:
+    with Server(routes=httpbin) as server:  # on a thread of its own
+        async with aioreq.Client(retry=0) as client:
+            for _ in range(5):
+                assert (await client.get(server.url + "/json")).ok
+                server.wait(lambda: all(connection.idle for connection in server.connections))
+                assert server.push(Close()) == 1
+                server.wait(lambda: not server.connections)
+                # The end has arrived at our socket, but the loop has had no turn to see it.
+                assert (await client.post(server.url + "/anything", json=1)).ok
+                server.wait(lambda: all(connection.idle for connection in server.connections))
+                server.push(Close())
+                await asyncio.sleep(0.01)

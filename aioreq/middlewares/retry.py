@@ -48,5 +48,5 @@ def _may_retry(request: Request, error: ConnectError | ConnectionLost, retry: Re
 
 
 def _pause(retry: Retry, failed: int) -> float:
-    longest: float = min(retry.backoff * 2 ** (failed - 1), retry.max_wait)
+    longest: float = min(retry.backoff * 2 ** min(failed - 1, 32), retry.max_wait)
     return longest * random.uniform(0.5, 1)

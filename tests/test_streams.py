@@ -181,15 +181,19 @@ async def test_a_long_rest_closes_the_connection(served: tuple[Server, aioreq.Cl
 @READ
 async def test_an_endless_rest_closes_the_connection(served: tuple[Server, aioreq.Client], read: bool) -> None:
     server, client = served
+    sent = 0
 
     async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
         while True:
+            sent += 1000
             yield b"x" * 1000
             await asyncio.sleep(0)
 
     server.route("/", lambda request: Reply(200, [], body()))
     await peek(client, server.url, read)
     await server.until(lambda: not server.connections)
+    assert sent < MEGABYTE  # not only when the time for draining was over
     assert not await next_is_reused(served)
 
 
@@ -240,6 +244,20 @@ async def test_leaving_by_a_cancel_closes_the_connection(served: tuple[Server, a
         await task
     await server.until(lambda: not server.connections)
     assert not await next_is_reused(served)
+
+
+async def test_a_read_that_is_given_up_closes_the_connection(served: tuple[Server, aioreq.Client]) -> None:
+    server, client = served
+    server.script(length(6) + b"abc", Stall(), path="/")
+    async with client.stream("GET", server.url) as response:
+        pieces = response.content
+        assert await anext(pieces) == b"abc"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await anext(pieces)
+        # At once: whoever gave up may never come back.
+        await server.until(lambda: not server.connections)
+        assert not await next_is_reused(served)
 
 
 async def test_leaving_after_the_last_byte_leaves_the_connection(served: tuple[Server, aioreq.Client]) -> None:

@@ -410,6 +410,23 @@ async def test_an_early_answer_before_the_connection_breaks(server: Server, kind
                 await endless.closed.wait()
 
 
+@pytest.mark.parametrize("size", [1, 1000, 65536])
+async def test_an_early_answer_is_read_though_our_write_failed_first(server: Server, size: int) -> None:
+    """The answer and the reset come in one moment, in which the next chunk goes out."""
+
+    async def answer_and_reset(connection: Connection) -> None:
+        connection.transport.write(TOO_LARGE)
+        connection.reset()
+
+    async with aioreq.Client(retry=0) as client:
+        for _ in range(10):
+            server.script(ReadBody(size), answer_and_reset, path="/", on="head")
+            endless = Endless(b"x" * size)
+            response = await client.post(server.url, content=endless)
+            assert (response.status, response.content) == (413, b"too large")
+            await endless.closed.wait()
+
+
 async def test_an_early_answer_of_a_server_that_closes_at_once(served: tuple[Server, aioreq.Client]) -> None:
     server, client = served
     server.route("/", lambda request: Reply(413, [], "too large", close=True), early=True)

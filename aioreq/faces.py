@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["BufferedFace", "PlainFace"]
 
 
-class PlainFace(asyncio.Protocol):
-    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
-
+class _Face:
     __slots__ = ("connection",)
 
     def __init__(self, connection: Connection) -> None:
@@ -22,9 +20,6 @@ class PlainFace(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connection.opened(cast(asyncio.Transport, transport))
 
-    def data_received(self, data: bytes) -> None:
-        self.connection.received(data)
-
     def eof_received(self) -> None:
         self.connection.eof()
 
@@ -38,36 +33,30 @@ class PlainFace(asyncio.Protocol):
         self.connection.write_paused(False)
 
 
-class BufferedFace(asyncio.BufferedProtocol):
+class PlainFace(_Face, asyncio.Protocol):
+    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        self.connection.received(data)
+
+
+class BufferedFace(_Face, asyncio.BufferedProtocol):
     """What a plaintext transport talks to: it reads into `buffer`, which every connection of a loop may share.
 
     On selector loops and on uvloop under Unix, `get_buffer` and `buffer_updated` follow each other without a break; what is kept is copied
     out before `buffer_updated` returns.
     """
 
-    __slots__ = ("buffer", "connection")
+    __slots__ = ("buffer",)
 
     def __init__(self, connection: Connection, buffer: memoryview) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.buffer = buffer
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connection.opened(cast(asyncio.Transport, transport))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         self.connection.received(self.buffer[:nbytes])
-
-    def eof_received(self) -> None:
-        self.connection.eof()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.connection.lost(error)
-
-    def pause_writing(self) -> None:
-        self.connection.write_paused(True)
-
-    def resume_writing(self) -> None:
-        self.connection.write_paused(False)

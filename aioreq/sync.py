@@ -31,6 +31,7 @@ class _Background:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.client = Client()
+        self.stopping = False
         self.thread = threading.Thread(target=self._run, name="aioreq-sync", daemon=True)
         self.thread.start()
 
@@ -48,10 +49,15 @@ class _Background:
             return future.result()
         except BaseException:  # Ctrl-C too: nothing goes on behind the caller's back
             future.cancel()
+            if self.stopping and threading.current_thread() is not threading.main_thread():
+                # The interpreter is ending, and only daemon threads are left: one that reported an error now would print a traceback,
+                # and could be caught with a lock that the end needs. It waits to be ended instead.
+                threading.Event().wait()
             raise
 
     def stop(self) -> None:
         """Let go of every connection, so that nothing is left to complain about when the interpreter ends."""
+        self.stopping = True
         try:
             asyncio.run_coroutine_threadsafe(self.client.close(), self.loop).result(_CLOSING_SECONDS)
             self.loop.call_soon_threadsafe(self.loop.stop)

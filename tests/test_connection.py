@@ -21,8 +21,12 @@ both_ways = pytest.mark.parametrize("stream", [False, True], ids=["buffered", "s
 
 @pytest.fixture(autouse=True)
 async def no_hanging() -> AsyncIterator[None]:
+    """A test that hangs fails; so does one in which the loop had something to complain about."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
     async with asyncio.timeout(WAIT):
         yield
+    assert complaints == []
 
 
 @pytest.fixture
@@ -142,6 +146,18 @@ async def check_cuts(server: Server, client: aioreq.Client, sample: Sample, how:
                 assert outcome.content == body, n
         assert error.request is not None
         assert f"{server.host}:{server.port}" in str(error)
+
+
+@pytest.mark.parametrize("name", ["fixed", "chunked", "gzip"])
+async def test_what_arrived_of_a_stream_that_is_read_whole(bare: aioreq.Client, name: str) -> None:
+    sample = RESPONSES[name]
+    async with Server() as server:
+        for n, steps in list(cuts(sample.wire))[len(sample.head) :]:
+            server.script(*steps, path="/")
+            async with bare.stream("GET", server.url) as response:
+                with pytest.raises(aioreq.IncompleteBody) as caught:
+                    await response.read()
+            assert caught.value.partial == arrived(sample, n)
 
 
 @pytest.mark.parametrize("name", ["gzip", "chunked-gzip"])

@@ -23,8 +23,12 @@ Lookup = Callable[..., list[Any]]
 
 @pytest.fixture(autouse=True)
 async def no_hanging() -> AsyncIterator[None]:
+    """A test that hangs fails; so does one in which the loop had something to complain about."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
     async with asyncio.timeout(WAIT):
         yield
+    assert complaints == []
 
 
 class Names:

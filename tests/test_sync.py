@@ -127,7 +127,7 @@ except aioreq.RequestTimeout as error:
     print(type(error).__name__)
 """
     done = subprocess.run([*STRICT, "-c", script, server.url], capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert (done.returncode, done.stdout) == (0, "TotalTimeout\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "TotalTimeout\n", "")
 
 
 def test_importing_starts_no_thread() -> None:

@@ -7,6 +7,7 @@ import datetime
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,12 @@ WAIT = 20  # seconds until a test that hangs fails
 
 @pytest.fixture(autouse=True)
 async def no_hanging() -> AsyncIterator[None]:
+    """A test that hangs fails; so does one in which the loop had something to complain about."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
     async with asyncio.timeout(WAIT):
         yield
+    assert complaints == []
 
 
 @pytest.fixture(autouse=True)
@@ -343,6 +348,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
 
     def spy(*args: Any) -> ssl.SSLContext:
         threads.append(threading.current_thread())
+        time.sleep(0.01)  # others come meanwhile
         return original(*args)
 
     monkeypatch.setattr(aioreq.tls, "_make", spy)

@@ -284,11 +284,11 @@ async def test_bytes_on_an_idle_connection_never_answer_the_next_request(served:
     assert [request.connection for request in server.requests] == [1, 2]
 
 
-@pytest.mark.parametrize("step", [Close(), Reset(), HalfClose()], ids=["close", "reset", "half-close"])
-async def test_a_connection_that_ends_while_idle_is_replaced(served: tuple[Server, aioreq.Client], step: Any) -> None:
+@pytest.mark.parametrize("steps", [(Close(),), (Reset(),), (HalfClose(), Stall())], ids=["close", "reset", "half-close"])
+async def test_a_connection_that_ends_while_idle_is_replaced(served: tuple[Server, aioreq.Client], steps: Any) -> None:
     server, client = served
     assert (await client.get(server.url + "/id/1")).text == "1"
-    assert server.push(step) == 1
+    assert server.push(*steps) == 1
     # Seen in time or not: the request gets its answer.
     assert (await client.get(server.url + "/id/2")).text == "2"
     assert server.accepted == 2
@@ -354,10 +354,10 @@ async def test_an_answer_before_the_question(served: tuple[Server, aioreq.Client
     assert (await client.get(server.url + "/id/2")).text == "2"
 
 
-@pytest.mark.parametrize("step", [Close(), Reset(), HalfClose()], ids=["close", "reset", "half-close"])
-async def test_a_server_that_hangs_up_at_once(served: tuple[Server, aioreq.Client], step: Any) -> None:
+@pytest.mark.parametrize("steps", [(Close(),), (Reset(),), (HalfClose(), Stall())], ids=["close", "reset", "half-close"])
+async def test_a_server_that_hangs_up_at_once(served: tuple[Server, aioreq.Client], steps: Any) -> None:
     server, client = served
-    server.script(step, on="accept")
+    server.script(*steps, on="accept")
     with pytest.raises((aioreq.ConnectionLost, aioreq.TLSError)):
         await client.get(server.url)
     assert (await client.get(server.url + "/id/2")).text == "2"

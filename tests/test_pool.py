@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -489,22 +489,26 @@ class Overeager(asyncio.Protocol):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
         self.bytes_first = bytes_first
+        self.done = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self.done:
+            return
         self.incoming.write(data)
-        try:
+        with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
+            self.done = True
             if self.bytes_first:
                 self.tls.write(EVIL)
             else:
                 self.tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
         self.transport.write(self.outgoing.read())
+
+    def eof_received(self) -> None:
+        self.transport.abort()
 
 
 @pytest.mark.parametrize("bytes_first", [True, False], ids=["bytes", "end"])
@@ -580,7 +584,7 @@ async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: S
 
         def received(data: bytes | memoryview) -> None:
             tasks.extend(together(client.post(f"{server.url}/stall", timeout=aioreq.Timeout(read=0.02))))
-            del connection.received  # type: ignore[method-assign]
+            del connection.received
             receive(data)
 
         connection.received = received  # type: ignore[method-assign]
@@ -778,5 +782,3 @@ def test_several_loops_at_once() -> None:
         assert len(outcomes) == threads
         assert server.accepted <= 2 * threads
         server.wait(lambda: not server.connections)
-
-

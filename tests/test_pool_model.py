@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import aioreq
 from aioreq.config import TLS, Limits, Timeout
@@ -26,6 +27,7 @@ from aioreq.urls import Origin
 HOSTS = ("a", "b", "c")
 QUIET = 12  # turns of the loop after which nothing is left to happen by itself
 WHICH = st.integers(0, 1 << 16)
+ENDINGS = ("", "", "", "Connection: close\r\n", "extra")  # a field of the head, or bytes behind the answer
 TURNS = st.sampled_from([0, 0, 1, 1, 3])
 
 
@@ -235,7 +237,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.turn(turns)
 
     @precondition(lambda self: self.busy)
-    @rule(which=WHICH, ending=st.sampled_from(["", "", "", "Connection: close\r\n", "extra"]), status=st.sampled_from([200, 404]), turns=TURNS)
+    @rule(which=WHICH, ending=st.sampled_from(ENDINGS), status=st.sampled_from([200, 404]), turns=TURNS)
     def answer(self, which: int, ending: str, status: int, turns: int) -> None:
         self.answer_over(self.busy[which % len(self.busy)], ending, status)
         self.turn(turns)
@@ -264,7 +266,8 @@ class PoolMachine(RuleBasedStateMachine):
     def break_busy(self, which: int, reset: bool, turns: int) -> None:
         connection = self.busy[which % len(self.busy)]
         one = self.asked_over(connection)
-        if self.closed or not connection.served or connection._body is not None or one.request.method != "GET":  # else it is sent again, once
+        again = connection.served and connection._body is None and one.request.method == "GET"
+        if not again or self.closed:
             one.may_fail.add(aioreq.ConnectionLost)
             self.connector.failed.add(one.number)
         connection.lost(ConnectionResetError("reset") if reset else None)
@@ -336,8 +339,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def limits_are_kept(self) -> None:
-        if not hasattr(self, "loop"):
-            return
         world = [connection.peer for connection in self.alive] + [dial.host for dial in self.connector.dials]
         assert len(world) <= self.limits.connections
         queues = self.pool._queues
@@ -349,8 +350,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def idle_connections_are_idle(self) -> None:
-        if not hasattr(self, "loop"):
-            return
         idle = self.idle
         assert len(idle) <= self.limits.idle
         for connection in idle:
@@ -361,8 +360,6 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def an_answer_is_its_own(self) -> None:
-        if not hasattr(self, "loop"):
-            return
         for one in self.asked:
             if not one.task.done():
                 continue
@@ -376,8 +373,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_goes_wrong_unseen(self) -> None:
-        if hasattr(self, "loop"):
-            assert self.complaints == []
+        assert self.complaints == []
 
     def queue(self, host: str) -> Any:
         return self.pool._queues[Key(Origin("http", host, 80), None)]
@@ -443,7 +439,15 @@ class PoolMachine(RuleBasedStateMachine):
             self.loop.close()
 
 
-PoolMachine.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-TestPool = PoolMachine.TestCase
+def explored(examples: int) -> settings:
+    slow = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(max_examples=examples, stateful_step_count=50, deadline=None, suppress_health_check=slow)
+
+
+def test_the_pool_keeps_its_promises() -> None:
+    run_state_machine_as_test(PoolMachine, settings=explored(200))
+
+
+@pytest.mark.slow
+def test_the_pool_keeps_its_promises_for_longer() -> None:
+    run_state_machine_as_test(PoolMachine, settings=explored(3000))

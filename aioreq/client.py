@@ -284,10 +284,11 @@ class Client:
         for loop, pool in list(self._pools.items()):
             if loop is running:
                 pool.close()
-            elif loop.is_closed():
-                del self._pools[loop]
             else:
-                loop.call_soon_threadsafe(pool.close)
+                try:
+                    loop.call_soon_threadsafe(pool.close)
+                except RuntimeError:  # that loop is closed, perhaps in this very moment by its own thread
+                    self._pools.pop(loop, None)
         self._pools.pop(running, None)
         # Two turns of the loop, and the transports have let go of their sockets.
         await asyncio.sleep(0)

@@ -32,7 +32,7 @@ INFINITE = float("inf")
 # Two timers of the loops may fire this much early: asyncio rounds to its clock's resolution, uvloop to milliseconds.
 CLOCK_SLACK = 0.002
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
-DRAIN_SECONDS = 5.0  # a dropped body that takes longer than this isn't worth its connection
+DRAIN_SECONDS = 1.0  # a dropped body that takes longer than this isn't worth its connection, and the slot that it holds meanwhile
 
 
 class Owner(Protocol):

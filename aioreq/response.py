@@ -146,23 +146,23 @@ class Response(ResponseHead):
     @property
     def content(self) -> bytes:
         """The body, decoded."""
+        if self.coding is None:
+            return self._raw  # not kept as decoded: who reads it may be a middleware behind the one that says how
         if self._content is None:
-            self._content = self._decode()
+            self._content = self._decode(self.coding)
             self._raw = b""
         return self._content
 
-    def _decode(self) -> bytes:
-        if self.coding is None:
-            return self._raw
+    def _decode(self, coding: bytes) -> bytes:
         with _errors_carry(self.request):
-            decoder = decoder_for(self.coding, self.request.limits)
+            decoder = decoder_for(coding, self.request.limits)
             return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.most_body)
 
     async def finish(self) -> None:
         """Decode now: a large body in a thread."""
-        if self._content is None:
-            if self.coding is not None and len(self._raw) > _THREAD_ABOVE:
-                self._content = await threads.run(self._decode)
+        if self.coding is not None and self._content is None:
+            if len(self._raw) > _THREAD_ABOVE:
+                self._content = await threads.run(self._decode, self.coding)
                 self._raw = b""
             else:
                 _ = self.content
@@ -216,7 +216,7 @@ class StreamResponse(ResponseHead):
     `async with client.stream(...)` does too.
     """
 
-    __slots__ = ("_body", "_pieces", "_read")
+    __slots__ = ("_body", "_pieces", "_whole")
 
     def __init__(
         self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: ResponseBody
@@ -224,7 +224,7 @@ class StreamResponse(ResponseHead):
         super().__init__(request, version, status, reason, fields)
         self._body = body
         self._pieces: Pieces | None = None
-        self._read: bytes | None = None
+        self._whole: Response | None = None  # once it was read
 
     def _decoder(self) -> Decoder | None:
         if self.coding is None:
@@ -249,20 +249,17 @@ class StreamResponse(ResponseHead):
 
     async def read(self) -> bytes:
         """The whole decoded body, at most `max_body` bytes. It is kept: a second call gives the same."""
-        if self._read is None:
-            response = await self.buffer()
-            self._read = response.content
-        return self._read
+        return (await self.buffer()).content
 
     async def buffer(self) -> Response:
         """The same response with its whole body in memory."""
-        if self._read is not None:
-            raw, coding = self._read, None
-        else:
+        if self._whole is None:
             with _errors_carry(self.request):
-                raw, coding = await self._body.read_raw(self.request.most_body), self.coding
-        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, raw, self._body.trailers)
-        response.coding, response.redirects, response.json_loads = coding, self.redirects, self.json_loads
+                raw = await self._body.read_raw(self.request.most_body)
+            trailers = self._body.trailers
+            self._whole = Response(self.request, self.http_version, self.status, self._reason, self._fields, raw, trailers)
+        response = self._whole
+        response.coding, response.redirects, response.json_loads = self.coding, self.redirects, self.json_loads
         await response.finish()
         return response
 
@@ -291,15 +288,12 @@ class StreamResponse(ResponseHead):
         return self
 
     async def _start_of_body(self) -> Response:
-        if self._read is not None:
-            start = self._read[:_STATUS_ERROR_BODY]
-        else:
-            try:
-                start = await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
-            except AioreqError as error:  # the status is the news; what arrived of its body is a bonus
-                start = getattr(error, "partial", b"")
+        try:
+            start = self._whole.content if self._whole is not None else await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
+        except AioreqError as error:  # the status is the news; what arrived of its body is a bonus
+            start = getattr(error, "partial", b"")
         self._body.close()
-        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start)
+        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start[:_STATUS_ERROR_BODY])
         response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
         return response
 

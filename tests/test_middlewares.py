@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import aioreq
 from aioreq import Client, Request, Response, StreamResponse
 from aioreq.middlewares import MiddleWare, default_middlewares
-from aioreq.testing import Server
+from aioreq.testing import Reply, Server
 
 Answer = Response | StreamResponse
 
@@ -223,6 +224,25 @@ async def test_a_link_reads_the_body_of_either_kind(server: Server) -> None:
             async with client.stream("GET", server.url + path, extensions=kept) as streamed:
                 assert await streamed.read() == kept["body"]
                 assert kept["body"].startswith(start)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_a_link_behind_the_decoder_reads_what_was_sent_and_takes_nothing_away(server: Server, status: int) -> None:
+    sent = gzip.compress(b"text")
+    server.route("/encoded", Reply(status, [("Content-Encoding", "gzip")], sent))
+    seen: list[bytes] = []
+
+    class Reader(MiddleWare):
+        async def process(self, request: Request, client: Client) -> Answer:
+            response = await self.next_middleware.process(request, client)
+            seen.append(await response.read())
+            return response
+
+    async with Client(middlewares=(*default_middlewares, Reader)) as client:
+        assert (await client.get(server.url + "/encoded")).content == b"text"
+        async with client.stream("GET", server.url + "/encoded") as streamed:
+            assert await streamed.read() == b"text"
+    assert seen == [sent, sent]
 
 
 async def test_streams_pass_through(server: Server) -> None:

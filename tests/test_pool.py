@@ -125,6 +125,14 @@ async def test_an_idle_connection_is_closed_in_the_end(server: Server) -> None:
         await server.until(lambda: not server.connections)  # the sweep goes on
 
 
+async def test_a_connection_that_was_used_meanwhile_is_closed_in_the_end(server: Server) -> None:
+    async with client_with(idle_timeout=0.03) as client:
+        for _ in range(5):
+            await client.get(f"{server.url}/get")
+            await asyncio.sleep(0.01)
+        await server.until(lambda: not server.connections)
+
+
 async def test_waiters_are_served_in_order(server: Server, gate: Gate) -> None:
     async with client_with(connections=1) as client:
         requests = together(client.get(f"{server.url}/held"), *[client.get(f"{server.url}/id/{n}") for n in range(20)])
@@ -271,6 +279,28 @@ async def test_a_waiter_cancelled_in_the_tick_in_which_it_is_served(
         assert [request.path for request in server.requests] == ["/held", "/id/2"]
 
 
+async def test_a_connection_that_ends_in_the_tick_in_which_it_is_handed_over(
+    server: Server, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client_with(connections=1) as client:
+        (held,) = together(client.get(f"{server.url}/held"))
+        await gate.until(inside=1)
+        waiting = together(*[client.post(f"{server.url}/id/{n}") for n in range(3)])
+        await turns()
+        freed = Pool.freed
+
+        def ending(pool: Pool, connection: Connection) -> None:
+            freed(pool, connection)
+            if len(server.requests) == 1:
+                connection.lost(None)
+
+        monkeypatch.setattr(Pool, "freed", ending)
+        gate.opened.set()
+        assert (await held).text == "held"
+        assert [response.text for response in await asyncio.gather(*waiting)] == ["0", "1", "2"]
+        assert set(used(server)[1:]) == {2}
+
+
 async def test_cancelled_waiters_leave_nothing_in_line(server: Server, gate: Gate) -> None:
     async with client_with(connections=1) as client, Server(routes=httpbin) as other:
         (held,) = together(client.get(f"{server.url}/held"))
@@ -374,17 +404,14 @@ async def test_it_is_sent_over_a_new_connection_though_another_one_idles(server:
         assert used(server)[-1] == 4
 
 
-async def test_it_is_sent_over_a_new_connection_though_the_origin_has_all_it_may(server: Server, gate: Gate) -> None:
-    """The slot of the connection that died was taken before the request could have it back; it closes an idle connection in turn."""
+async def test_it_is_sent_over_a_new_connection_though_it_is_handed_a_used_one(server: Server) -> None:
     dies_once(server)
-    async with client_with(connections=2, per_host=2) as client:
-        requests = together(*[client.get(f"{server.url}/held") for _ in range(2)])
-        await gate.until(inside=2)
-        gate.opened.set()
-        await asyncio.gather(*requests)
-        mortal, *others = together(client.get(f"{server.url}/mortal"), *[client.get(f"{server.url}/id/{n}") for n in range(9)])
-        assert (await asyncio.wait_for(mortal, 5)).text == "alive"
-        assert [response.text for response in await asyncio.gather(*others)] == [str(n) for n in range(9)]
+    async with client_with(connections=1) as client:
+        await client.get(f"{server.url}/get")
+        mortal, other = together(client.get(f"{server.url}/mortal"), client.get(f"{server.url}/id/1"))
+        assert (await mortal).text == "alive"
+        assert (await other).text == "1"
+        assert [(request.path, request.connection) for request in server.requests[1:]] == [("/mortal", 1), ("/id/1", 2), ("/mortal", 3)]
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "OWN"])

@@ -451,3 +451,24 @@ def test_the_pool_keeps_its_promises() -> None:
 @pytest.mark.slow
 def test_the_pool_keeps_its_promises_for_longer() -> None:
     run_state_machine_as_test(PoolMachine, settings=explored(3000))
+
+
+@pytest.mark.parametrize(("per_host", "newcomer"), [(2, "a"), (0, "b")])
+def test_a_moment_that_chance_rarely_finds(per_host: int, newcomer: str) -> None:
+    """A request to be sent again finds its slot taken, and an idle connection of its own origin, which it mustn't use, in its way."""
+    machine = PoolMachine()
+    machine.begin(connections=2, per_host=per_host, idle=5, idle_timeout=15)
+    plain = {"method": "GET", "stream": False, "pool": None, "total": None}
+    try:
+        machine.ask(host="a", count=2, turns=1, **plain)
+        machine.all_goes_well(rounds=1, turns=1)
+        machine.ask(host="a", count=2, turns=1, **plain)
+        machine.ask(host=newcomer, count=1, turns=1, **plain)
+        machine.break_busy(which=0, reset=False, turns=0)
+        machine.answer(which=0, ending="", status=200, turns=0)
+        machine.settle()
+        machine.limits_are_kept()
+        assert not machine.idle
+        assert len(machine.connector.dials) == 2
+    finally:
+        machine.teardown()

@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         self.transport = self._bare = cast(asyncio.Transport, transport)
         self.peer = transport.get_extra_info("peername")
         self._script, context = self.server.connection_opened(self)
+        if self._script is not None and self._script.below_tls:
+            self._reader = None  # a TLS client speaks first, perhaps before the first step runs: its bytes are no HTTP
         if context is None:
             self._ready()
         else:

@@ -11,7 +11,6 @@ import contextlib
 import ipaddress
 import json
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -148,10 +147,7 @@ def server(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        if sys.platform == "win32":
-            process.terminate()
-        elif process.poll() is None:
-            process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate()
 
 

@@ -1,10 +1,11 @@
-"""`python -m aioreq.testing --port 8000`: the httpbin routes in a process of their own. Prints the URL, then serves until interrupted."""
+"""`python -m aioreq.testing --port 8000`: the httpbin routes in a process of their own. Prints the URL, serves until interrupted or terminated."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import signal
 
 from .httpbin import httpbin
 from .server import Server
@@ -15,7 +16,10 @@ async def serve(host: str, port: int, tls: bool) -> None:
         print(server.url, flush=True)
         if server.ca is not None:
             print(f"CA: {server.ca}", flush=True)
-        await asyncio.Event().wait()
+        stopped = asyncio.Event()
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+        await stopped.wait()
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`python -m aioreq.testing --port 8000`: the httpbin routes in a process of their own. Prints the URL, serves until interrupted or terminated."""
+"""`python -m aioreq.testing --port 8000`: the httpbin routes in a process of their own. Prints the URL, serves until told to end."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -90,3 +91,13 @@ async def tls_server() -> AsyncIterator[Server]:
 async def client() -> AsyncIterator[aioreq.Client]:
     async with aioreq.Client(timeout=aioreq.Timeout(total=30)) as client:
         yield client
+
+
+@pytest.fixture
+async def no_hanging() -> AsyncIterator[None]:
+    """A test that hangs fails; so does one in which the loop had something to complain about."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    async with asyncio.timeout(20):
+        yield
+    assert complaints == []

@@ -12,21 +12,13 @@ from faults import RESPONSES, How, Sample, cuts, drip
 import aioreq
 from aioreq.testing import Close, HalfClose, Pause, ReadRequest, Reply, Request, Reset, Server, Stall, httpbin
 
-WAIT = 20  # seconds until a test that hangs fails
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture

@@ -18,17 +18,7 @@ from aioreq.dns import Address
 from aioreq.faces import BufferedFace, PlainFace
 from aioreq.testing import Server, httpbin
 
-WAIT = 20  # seconds until a test that hangs fails
-
-
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture(params=["plain", "tls"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +21,7 @@ WAIT = 20  # seconds until a test that hangs fails
 Lookup = Callable[..., list[Any]]
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 class Names:

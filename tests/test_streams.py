@@ -17,19 +17,11 @@ import aioreq.connection
 from aioreq import Limits, Timeout
 from aioreq.testing import Close, Pause, Reply, Request, Server, Stall, Wait, httpbin
 
-WAIT = 20  # seconds until a test that hangs fails
 MEGABYTE = 1 << 20
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture(params=["plain", "tls"])

@@ -15,7 +15,6 @@ import aioreq
 from aioreq import Timeout
 from aioreq.testing import Pause, ReadBytes, ReadRequest, Reply, Request, Server, Stall, StopReading, httpbin
 
-WAIT = 20  # seconds until a test that hangs fails
 SHORT = 0.06
 LONG = 5
 # Too long to be drained: whoever leaves such a stream closes its connection.
@@ -25,14 +24,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture(params=["plain", "tls"])

@@ -25,17 +25,7 @@ from aioreq.dns import Address
 from aioreq.testing import Authority, Close, ReadBytes, Reset, Server, Stall, httpbin
 from aioreq.tls import context_for
 
-WAIT = 20  # seconds until a test that hangs fails
-
-
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture(autouse=True)

@@ -30,18 +30,10 @@ from aioreq.testing import (
     httpbin,
 )
 
-WAIT = 20  # seconds until a test that hangs fails
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-@pytest.fixture(autouse=True)
-async def no_hanging() -> AsyncIterator[None]:
-    """A test that hangs fails; so does one in which the loop had something to complain about."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-    async with asyncio.timeout(WAIT):
-        yield
-    assert complaints == []
+pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
 @pytest.fixture(params=["plain", "tls"])

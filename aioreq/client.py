@@ -1,29 +1,27 @@
-"""The client: options -> Request; owns the chain, the pools (one a loop), the jar. Decides nothing about what is sent."""
+"""The client: the verbs; owns the chain, the pools (one a loop), the jar. Decides nothing about what is sent."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from yarl import URL
 
-from ._version import __version__
-from .config import TLS, UNSET, Limits, Retry, Timeout, check_count
+from .config import TLS, Limits, Retry, Timeout, check_count
 from .cookies import CookieJar
-from .encodings import accept_encoding
-from .errors import AioreqError, ClientClosed, InvalidURL
-from .headers import HeaderTypes, field_pairs
-from .middlewares import DecodeMiddleWare, MiddleWare, MiddleWareTypes, build, default_middlewares
+from .errors import AioreqError, ClientClosed
+from .headers import HeaderTypes
+from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
 from .middlewares.authentication import credentials
-from .models import AuthTypes, Deadline, Request, Response, StreamResponse
+from .models import AuthTypes, Request, Response, StreamResponse
 from .pool import Pool
-from .request_body import encode_body
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
-from .urls import ParsedURL, QueryTypes, append_missing, append_params, encode_pairs, parse, query_names
+from .settings import Settings, checked_base, checked_tls, default_fields, jar_of
+from .urls import QueryTypes, encode_pairs
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
@@ -61,37 +59,27 @@ class Client:
         json_dumps: Callable[[Any], str | bytes] | None = None,
     ) -> None:
         self.middlewares: MiddleWare = build(middlewares)
-        self._base = None if base_url is None else _base(base_url)
-        self._params = params if params is None or isinstance(params, str) else encode_pairs(params, "params")
-        self.cookies = _jar(cookies, self._base)
-        self._auth = credentials(auth)
-        self._timeout = Timeout.of(timeout)
-        self._limits = limits
-        self._retry = Retry.of(retry)
-        self._tls = _tls(verify, tls)
-        self._follow_redirects = follow_redirects
         check_count("Client", "max_redirects", max_redirects)
-        self._max_redirects = max_redirects
-        self._raise_for_status = raise_for_status
+        base = None if base_url is None else checked_base(base_url)
+        self.settings = Settings(
+            base=base,
+            params=params if params is None or isinstance(params, str) else encode_pairs(params, "params"),
+            auth=credentials(auth),
+            timeout=Timeout.of(timeout),
+            limits=limits,
+            retry=Retry.of(retry),
+            tls=checked_tls(verify, tls),
+            follow_redirects=follow_redirects,
+            max_redirects=max_redirects,
+            raise_for_status=raise_for_status,
+            json_dumps=json_dumps,
+            defaults=HeaderBlock(default_fields(self.middlewares, user_agent, persistent_connections, headers)),
+        )
+        self.cookies = jar_of(cookies, base)
         self._json_loads = json_loads
-        self._json_dumps = json_dumps
-        self._defaults = HeaderBlock(self._default_fields(user_agent, persistent_connections, headers))
         self._closed = False
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._latest: tuple[asyncio.AbstractEventLoop | None, Pool | None] = (None, None)
-
-    def _default_fields(self, user_agent: str | None, persistent: bool, headers: HeaderTypes | None) -> list[tuple[str, str | None]]:
-        fields: list[tuple[str, str | None]] = [("User-Agent", user_agent or f"aioreq/{__version__}"), ("Accept", "*/*")]
-        link: MiddleWare | None = self.middlewares
-        while link is not None and link.linked:
-            if isinstance(link, DecodeMiddleWare):
-                fields.append(("Accept-Encoding", accept_encoding()))
-            link = link.next_middleware
-        if not persistent:
-            fields.append(("Connection", "close"))
-        own = field_pairs(headers)
-        names = {name.lower() for name, _ in own}
-        return [field for field in fields if field[0].lower() not in names] + own
 
     # -- verbs
 
@@ -128,96 +116,15 @@ class Client:
 
         Errors: everything under `AioreqError`; the message tells who is at fault, in which phase and after how long.
         """
-        return self._respond(self._new_request, method, url, options)
+        return self._respond(self.settings.new_request, method, url, options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
-        return StreamContext(self, self._new_request(method, url, options))
+        return StreamContext(self, self.settings.new_request(method, url, options))
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The response to a `Request`: the client's headers, cookies, auth and base_url are added, the request's own win."""
-        return self._respond(self.settled_copy, request)
-
-    def settled_copy(self, request: Request) -> Request:
-        """A copy of a user's request with this client's settings: what is sent in its place."""
-        # A request that was sent before, a response's, starts afresh.
-        return self._settled(request.replace(cookie=None, authorization=None, stream=False))
-
-    # -- options -> Request
-
-    def _new_request(self, method: str, url: str | URL, options: RequestOptions) -> Request:
-        given_method: Any = method
-        if isinstance(given_method, str) and given_method.isascii():
-            method = given_method.upper()  # a "head" would wait for a body that never comes; who means lower case sends a Request
-        if not options:
-            return self._settled(Request(method, url))
-        given: dict[str, Any] = dict(options)
-        unknown = given.keys() - RequestOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"a request takes no {', '.join(sorted(unknown))}; its options are {', '.join(RequestOptions.__annotations__)}")
-        take = given.get
-        named: Collection[str] = ()
-        if (params := take("params")) is not None:
-            if not isinstance(params, str | Mapping):
-                params = list(params)
-            if self._params is not None:
-                named = query_names(params)
-            url = append_params(url, params)
-        content, content_type = encode_body(take("content"), take("data"), given.get("json", UNSET), self._json_dumps)
-        request = Request(
-            method,
-            url,
-            headers=take("headers"),
-            content=content,
-            auth=given.get("auth", UNSET),
-            timeout=given.get("timeout", UNSET),
-            extensions=take("extensions"),
-        )
-        if content_type is not None and not request.sets("content-type"):
-            request.add_field("Content-Type", content_type)
-        request.cookies = dict(cookies) if (cookies := take("cookies")) is not None else None
-        if (max_body := take("max_body")) is not None:
-            check_count("request", "max_body", max_body)
-            request.max_body = max_body
-        self._settled(request, named)
-        if "retry" in given:
-            request.retry = Retry.of(given["retry"])
-        if "verify" in given or given.get("tls") is not None:
-            request.tls = _tls(given.get("verify", True), take("tls"))
-        request.follow_redirects = given.get("follow_redirects", request.follow_redirects)
-        if "max_redirects" in given:
-            check_count("request", "max_redirects", given["max_redirects"])
-            request.max_redirects = given["max_redirects"]
-        request.raise_for_status = given.get("raise_for_status", request.raise_for_status)
-        return request
-
-    def _settled(self, request: Request, named: Collection[str] = ()) -> Request:
-        """The request with the client's settings wherever it has none of its own; `named` are the parameters that it sets or drops."""
-        if self._base is not None or self._params is not None:
-            request.parsed = self._absolute(request.given_url, named)
-        request.settle_headers(self._defaults)
-        request.auth = self._auth if request.auth is UNSET else credentials(request.auth)
-        timeout = request.timeout = self._timeout if request.timeout is UNSET else Timeout.of(request.timeout)
-        request.deadline = None if timeout.total is None else Deadline(timeout.total)
-        request.limits = self._limits
-        request.retry = self._retry
-        request.tls = self._tls
-        request.follow_redirects = self._follow_redirects
-        request.max_redirects = self._max_redirects
-        request.raise_for_status = self._raise_for_status
-        return request
-
-    def _absolute(self, url: str | URL, named: Collection[str]) -> ParsedURL:
-        text = str(url)
-        userinfo = None
-        scheme, mark, _ = text.partition("://")
-        if self._base is not None and (not mark or not {"/", "?", "#"}.isdisjoint(scheme)):
-            base, userinfo = str(self._base.url), self._base.userinfo
-            text = base if not text else base + text if text.startswith("?") else base.rstrip("/") + "/" + text.lstrip("/")
-        if self._params is not None:
-            text = append_missing(text, self._params, named)
-        parsed = parse(text)
-        return parsed if userinfo is None else parsed._replace(userinfo=userinfo)
+        return self._respond(self.settings.settled_copy, request)
 
     # -- one call
 
@@ -271,7 +178,7 @@ class Client:
             if latest is None:
                 for gone in [other for other in self._pools if other.is_closed()]:  # one that was closed without a runner
                     del self._pools[gone]
-                latest = self._pools[loop] = Pool(loop, self._limits)
+                latest = self._pools[loop] = Pool(loop, self.settings.limits)
                 _end_with_loop(self._pools, latest)
             self._latest = (loop, latest)
         return latest
@@ -333,7 +240,7 @@ class StreamClient:
 
     def __init__(self, request: Request, **options: Any) -> None:
         self._client = Client(**options)
-        self._context = StreamContext(self._client, self._client.settled_copy(request))
+        self._context = StreamContext(self._client, self._client.settings.settled_copy(request))
 
     async def __aenter__(self) -> StreamResponse:
         try:
@@ -368,32 +275,3 @@ def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> 
 def _attach(error: AioreqError, request: Request) -> None:
     if error.request is None:
         error.request = request
-
-
-def _base(url: str | URL) -> ParsedURL:
-    parsed = parse(url)
-    if "?" in str(parsed.url) or "#" in str(parsed.url):
-        raise InvalidURL(f"base_url {str(parsed.url)!r} has a query or a fragment, and paths go behind it: give the query as params=")
-    return parsed
-
-
-def _jar(cookies: Mapping[str, str] | CookieJar | None, base: ParsedURL | None) -> CookieJar:
-    if isinstance(cookies, CookieJar):
-        return cookies
-    jar = CookieJar()
-    if cookies:
-        if base is None:
-            raise ValueError(
-                "Client(cookies={...}) needs a base_url that says whose they are; or give them with each request, or a CookieJar"
-            )
-        for name, value in cookies.items():
-            jar.set(name, value, url=base.url)
-    return jar
-
-
-def _tls(verify: VerifyTypes, tls: TLS | None) -> TLS:
-    if tls is None:
-        return TLS.of(verify)
-    if verify is not True:
-        raise ValueError("give verify= or tls=, not both: TLS(verify=...) is the long form")
-    return tls

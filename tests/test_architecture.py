@@ -19,7 +19,7 @@ PACKAGE = Path(aioreq.__file__).parent
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
 FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
-    "policy": "client request_options middlewares auth websocket sse",
+    "policy": "client settings request_options middlewares auth websocket sse",
     "connections": "pool connector connection faces upload dns tls proxies guard",
     "messages": "models request_head request_body multipart response response_headers response_body encodings "
     "parser _parser _fields _chunked _parser_py _fields_py _chunked_py framing",

@@ -269,7 +269,7 @@ async def test_leaving_after_the_last_byte_leaves_the_connection(served: tuple[S
 async def test_a_stream_that_nobody_closes_gives_its_slot_back(served: tuple[Server, aioreq.Client]) -> None:
     server, client = served
     server.script(length(10 * MEGABYTE) + b"abc", Stall(), path="/")
-    response = await client.start_stream(client.settled_copy(aioreq.Request("GET", server.url)))
+    response = await client.start_stream(client.settings.settled_copy(aioreq.Request("GET", server.url)))
     assert response.status == 200
     del response
     gc.collect()

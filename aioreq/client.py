@@ -12,6 +12,7 @@ from yarl import URL
 
 from .config import TLS, Limits, Retry, Timeout, check_count
 from .cookies import CookieJar
+from .dialer import Dialer
 from .errors import AioreqError, ClientClosed
 from .headers import HeaderTypes
 from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
@@ -69,6 +70,7 @@ class Client:
             limits=limits,
             retry=Retry.of(retry),
             tls=checked_tls(verify, tls),
+            dialer=Dialer(),
             follow_redirects=follow_redirects,
             max_redirects=max_redirects,
             raise_for_status=raise_for_status,

@@ -1,4 +1,5 @@
-"""How a connection is opened: name, TCP, TLS. Knows no pool, no request and no limit but those of the parser that it hands on.
+"""How a connection is opened along its route: a socket, TLS on top. Knows no pool, no request and no limit but those of the parser that
+it hands on.
 
 The caller bounds the time: `open` may be cancelled at any point and then leaves nothing behind.
 """
@@ -9,21 +10,33 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from typing import NamedTuple
 
 from .config import TLS, Limits
 from .connection import Connection
-from .dns import Address, resolve
-from .errors import CertificateError, ConnectError, TLSError
+from .dialer import Dialer, reason
+from .errors import CertificateError, TLSError
 from .faces import BufferedFace, PlainFace
 from .tls import context_for
+from .transfer import Opening
 from .urls import Origin
 
-__all__ = ["Connector"]
+__all__ = ["Connector", "Route"]
 
 READ_BUFFER = 256 * 1024
 # What OpenSSL says of bytes that are no TLS record; newer versions say the second.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
+
+
+class Route(NamedTuple):
+    """A connection's full identity: where to, and all that makes a difference on the way. Differing routes never share a connection."""
+
+    origin: Origin
+    tls: TLS | None  # None for plaintext
+    dialer: Dialer
+
+    def __str__(self) -> str:
+        return f"{self.origin.host}:{self.origin.port}"
 
 
 class Connector:
@@ -34,45 +47,21 @@ class Connector:
         self._limits = limits
         self._shared_buffer = memoryview(bytearray(READ_BUFFER)) if _reads_without_break(loop) else None
 
-    async def open(self, origin: Origin, tls: TLS | None, begins: Callable[[str], object]) -> Connection:
-        """A connection to the origin, ready for its first exchange; `begins` is told each step, for whoever runs out of time.
+    async def open(self, route: Route, opening: Opening) -> Connection:
+        """A connection along the route, ready for its first exchange; `opening` is told each step.
 
         Errors: DNSError, ConnectError, TLSError, CertificateError.
         """
-        begins("the loading of certificates")
-        context = None if tls is None else await context_for(tls)
-        begins("the name lookup")
-        addresses = await resolve(origin.host, origin.port)
-        failures: list[OSError] = []
-        for address in addresses:
-            try:
-                return await self._open_at(address, origin, context, begins)
-            except ConnectError:
-                raise
-            except OSError as error:
-                failures.append(error)
-        tried = "; ".join(f"{address.sockaddr[0]}: {_reason(error)}" for address, error in zip(addresses, failures, strict=True))
-        raise ConnectError(f"no connection to {origin.host}:{origin.port} ({tried})") from failures[-1]
-
-    async def _open_at(
-        self, address: Address, origin: Origin, context: ssl.SSLContext | None, begins: Callable[[str], object]
-    ) -> Connection:
-        begins(f"the TCP handshake with {address.sockaddr[0]}")
-        # Named in full: asyncio sets TCP_NODELAY only where the protocol is, and without it every streamed upload waits for an ACK.
-        sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            sock.setblocking(False)
-            await self._loop.sock_connect(sock, address.sockaddr)
-        except BaseException:
-            sock.close()
-            raise
-        peer = f"{origin.host}:{origin.port}"
-        connection = Connection(self._loop, self._limits, peer, secure=context is not None)
+        opening.begin("tls", "the loading of certificates")
+        context = None if route.tls is None else await context_for(route.tls)
+        origin = route.origin
+        sock = await route.dialer.dial(self._loop, origin.host, origin.port, opening)
+        connection = Connection(self._loop, self._limits, str(route), secure=context is not None)
         try:
             if context is None:
                 await self._loop.create_connection(lambda: self._face(connection), sock=sock)
             else:
-                begins(f"the TLS handshake with {address.sockaddr[0]}")
+                opening.begin("tls", f"the TLS handshake with {_peer_of(sock)}")
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
                 # The caller bounds the handshake; the loop's own limit only has to stand behind it.
                 await self._loop.create_connection(
@@ -85,11 +74,10 @@ class Connector:
         except BaseException as error:
             connection.close()
             sock.close()
-            if isinstance(error, ssl.SSLCertVerificationError):
-                raise CertificateError(f"the certificate of {peer} is not valid for {origin.host!r}: {error.verify_message}") from error
-            if isinstance(error, ssl.SSLError) or (context is not None and isinstance(error, OSError)):
-                raise TLSError(f"the TLS handshake with {peer} failed: {_reason(error)}") from error
+            if context is not None and isinstance(error, OSError):
+                raise _tls_error(error, route) from error
             raise
+        opening.end()
         return connection
 
     def _face(self, connection: Connection) -> asyncio.BaseProtocol:
@@ -102,10 +90,15 @@ def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
     return isinstance(loop, asyncio.SelectorEventLoop) or (os.name == "posix" and type(loop).__module__.split(".")[0] == "uvloop")
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
-        return f"{reason} (does it speak TLS on this port?)" if reason in _NOT_TLS else reason
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)  # asyncio's own text repeats the address in place of the reason
-    return str(error) or type(error).__name__
+def _peer_of(sock: socket.socket) -> str:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return "the peer"  # it has gone already
+
+
+def _tls_error(error: OSError, route: Route) -> TLSError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CertificateError(f"the certificate of {route} is not valid for {route.origin.host!r}: {error.verify_message}")
+    why = error.reason or str(error) if isinstance(error, ssl.SSLError) else reason(error)
+    return TLSError(f"the TLS handshake with {route} failed: {why}" + (" (does it speak TLS on this port?)" if why in _NOT_TLS else ""))

@@ -6,7 +6,9 @@
         DNSError
         TLSError
           CertificateError
+        ProxyError                          .status: a refusing, dying or lying proxy
         ConnectTimeout                      (also a RequestTimeout)
+      GuardError                            (PermissionError) the client's guard refuses the address; nothing was sent
       RequestTimeout                        (TimeoutError)
         PoolTimeout ConnectTimeout ReadTimeout WriteTimeout TotalTimeout
       ProtocolError
@@ -39,6 +41,7 @@ __all__ = [
     "ConnectionLost",
     "DNSError",
     "DecodeError",
+    "GuardError",
     "IncompleteBody",
     "InvalidHeader",
     "InvalidURL",
@@ -46,6 +49,7 @@ __all__ = [
     "LocalProtocolError",
     "PoolTimeout",
     "ProtocolError",
+    "ProxyError",
     "ReadTimeout",
     "RemoteProtocolError",
     "RequestTimeout",
@@ -102,6 +106,19 @@ class TLSError(ConnectError):
 
 class CertificateError(TLSError):
     """The server's certificate is not valid for this host."""
+
+
+class ProxyError(ConnectError):
+    """The proxy refused, went away or broke its protocol; nothing was sent to the origin.
+
+    `status` is the status of an HTTP proxy's refusal (407: it wants credentials), None where it had none.
+    """
+
+    status: int | None = None
+
+
+class GuardError(AioreqError, PermissionError):
+    """The client's guard refuses this URL, address or proxy; nothing was sent to it. It is never tried again."""
 
 
 class RequestTimeout(AioreqError, TimeoutError):

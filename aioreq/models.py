@@ -5,7 +5,7 @@ The responses have a file of their own, response.py.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -17,6 +17,9 @@ from .request_body import Content, StreamedBody, encode_content
 from .request_head import EMPTY, HeaderBlock
 from .response import Response, ResponseHead, StreamResponse
 from .urls import ParsedURL, join, parse
+
+if TYPE_CHECKING:
+    from .dialer import Dialer
 
 __all__ = ["AuthTypes", "Deadline", "Request", "Response", "ResponseHead", "StreamResponse"]
 
@@ -65,6 +68,7 @@ class Request:
         "cookies",
         "deadline",
         "defaults",
+        "dialer",
         "extensions",
         "follow_redirects",
         "limits",
@@ -103,6 +107,7 @@ class Request:
         self.cookies: dict[str, str] | None = None
         self.defaults: HeaderBlock = EMPTY
         self.tls: TLS | None = None
+        self.dialer: Dialer | None = None
         self.retry: Retry | None = None
         self.follow_redirects = True
         self.max_redirects = 20

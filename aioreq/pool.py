@@ -4,8 +4,8 @@ Slot ownership is a linear token. A slot is the right to have one connection ope
 connection, and comes back in `_release_slot`, once: when opening failed, or when the connection closed. A connection is held by exactly one
 exchange, or stands in one idle stack, or is in the hands of one woken waiter.
 
-Every step is O(1): a stack of idle connections and a FIFO of waiters per key; all idle connections in one order of age; and a queue of
-the keys that wait only because the total is used up.
+Every step is O(1): a stack of idle connections and a FIFO of waiters per route; all idle connections in one order of age; and a queue of
+the routes that wait only because the total is used up.
 """
 
 from __future__ import annotations
@@ -14,27 +14,20 @@ import asyncio
 import select
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from typing import NamedTuple
 
-from .config import IDEMPOTENT, TLS, Limits
+from .config import IDEMPOTENT, Limits
 from .connection import Connection
-from .connector import Connector
+from .connector import Connector, Route
+from .dialer import Dialer
 from .errors import AioreqError, ClientClosed, ConnectionLost, ConnectTimeout, PoolTimeout, RequestTimeout, TotalTimeout
 from .models import Request, Response, StreamResponse
 from .request_head import serialize
-from .urls import Origin
+from .transfer import Opening
 
-__all__ = ["Key", "Pool"]
+__all__ = ["Pool"]
 
 POLL_AFTER = 1.0  # seconds of idling after which a plaintext connection is looked at before it is used again
 HANDOVERS = 32  # waiters of one key served in a row by its own connections while other keys wait for a slot
-
-
-class Key(NamedTuple):
-    """A connection's full identity: connections of differing keys are never shared."""
-
-    origin: Origin
-    tls: TLS | None
 
 
 class _Slot:
@@ -42,6 +35,7 @@ class _Slot:
 
 
 _SLOT = _Slot()
+_DIALER = Dialer()  # for a request that no client settled
 
 
 _Waiter = asyncio.Future[Connection | _Slot]
@@ -50,10 +44,10 @@ _Waiter = asyncio.Future[Connection | _Slot]
 class _Queue:
     """The connections and waiters of one key."""
 
-    __slots__ = ("idle", "key", "open", "streak", "waiters")
+    __slots__ = ("idle", "open", "route", "streak", "waiters")
 
-    def __init__(self, key: Key) -> None:
-        self.key = key
+    def __init__(self, route: Route) -> None:
+        self.route = route
         self.open = 0  # slots taken: connections open or being opened
         self.idle: dict[Connection, None] = {}  # a stack: the last one in is the warmest
         self.waiters: OrderedDict[_Waiter, None] = OrderedDict()  # in order of arrival; one that gives up leaves at once
@@ -83,7 +77,7 @@ class Pool:
         self.open = 0
         self.waiting = 0
         self.keeper: AsyncGenerator[None, None] | None = None  # ends the pool with its loop
-        self._queues: dict[Key, _Queue] = {}
+        self._queues: dict[Route, _Queue] = {}
         self._queue_of: dict[Connection, _Queue] = {}
         self._idle: OrderedDict[Connection, _Queue] = OrderedDict()  # the longest idle first
         self._blocked: OrderedDict[_Queue, None] = OrderedDict()  # keys that wait for the total alone, in turn
@@ -96,8 +90,8 @@ class Pool:
         """The response to one attempt; once more, in silence, where a reused connection died before it could have been answered."""
         head, close_asked = serialize(request)
         origin = request.parsed.origin
-        key = Key(origin, request.tls if origin.scheme == "https" else None)
-        connection = self._take_idle(key, request) or await self._acquire(key, request)
+        route = Route(origin, request.tls if origin.scheme == "https" else None, request.dialer or _DIALER)
+        connection = self._take_idle(route, request) or await self._acquire(route, request)
         if request.deadline is not None:
             request.deadline.start(self.loop.time())
         reused = connection.served
@@ -106,11 +100,11 @@ class Pool:
         except ConnectionLost as error:
             if not reused or error.response_started or not _resendable(request) or self.closed:
                 raise
-        connection = await self._acquire(key, request, fresh=True)
+        connection = await self._acquire(route, request, fresh=True)
         return await connection.exchange(request, head, close_asked)
 
-    def _take_idle(self, key: Key, request: Request) -> Connection | None:
-        queue = self._queues.get(key)
+    def _take_idle(self, route: Route, request: Request) -> Connection | None:
+        queue = self._queues.get(route)
         while queue is not None and queue.idle:
             connection, _ = queue.idle.popitem()
             del self._idle[connection]
@@ -120,13 +114,13 @@ class Pool:
             connection.close()
         return None
 
-    async def _acquire(self, key: Key, request: Request, fresh: bool = False) -> Connection:
+    async def _acquire(self, route: Route, request: Request, fresh: bool = False) -> Connection:
         """A connection, once the limits allow one. Errors: PoolTimeout, ConnectError and its children, TotalTimeout, ClientClosed."""
         while True:
             self._refuse_if_closed(request)
-            queue = self._queues.get(key)
+            queue = self._queues.get(route)
             if queue is None:
-                queue = self._queues[key] = _Queue(key)
+                queue = self._queues[route] = _Queue(route)
             if not queue.someone_waits() and self._take_slot(queue):
                 break
             granted = await self._wait(queue, request)
@@ -156,23 +150,22 @@ class Pool:
         due = None if connect is None else began + connect
         total = None if request.deadline is None else request.deadline.start(began)
         total_first = total is not None and (due is None or total < due)
-        origin = queue.key.origin
         limit = asyncio.timeout_at(total if total_first else due)
         self._opening.add(limit)
-        steps: list[str] = []
+        opening = Opening(self.loop.time)
         try:
             async with limit:
-                connection = await self.connector.open(origin, queue.key.tls, steps.append)
+                connection = await self.connector.open(queue.route, opening)
         except TimeoutError as error:
             if isinstance(error, AioreqError):
                 raise
             if self.closed:
                 raise ClientClosed("the client was closed while a connection was being made", request=request) from error
-            at = f"during {steps[-1] if steps else 'the preparation'}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
-            peer = f"{origin.host}:{origin.port}"
+            at = f"during {opening.step}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
             if total_first:
-                raise TotalTimeout(f"the total limit of {request.timeout.total:g} s passed: no connection to {peer} yet, {at}") from error
-            raise ConnectTimeout(f"no connection to {peer} within {connect:g} s: {at}") from error
+                total_limit = f"the total limit of {request.timeout.total:g} s passed"
+                raise TotalTimeout(f"{total_limit}: no connection to {queue.route} yet, {at}") from error
+            raise ConnectTimeout(f"no connection to {queue.route} within {connect:g} s: {at}") from error
         finally:
             self._opening.discard(limit)
         if self.closed:
@@ -200,7 +193,7 @@ class Pool:
             next(iter(self._idle)).close()
         queue.open += 1
         self.open += 1
-        self._queues[queue.key] = queue  # making room may just have closed its last idle connection
+        self._queues[queue.route] = queue  # making room may just have closed its last idle connection
         return True
 
     def _release_slot(self, queue: _Queue) -> None:
@@ -230,7 +223,7 @@ class Pool:
         if not queue.waiters:
             self._blocked.pop(queue, None)
             if not queue.open:
-                self._queues.pop(queue.key, None)
+                self._queues.pop(queue.route, None)
 
     async def _wait(self, queue: _Queue, request: Request) -> Connection | _Slot:
         limit = request.timeout.pool
@@ -253,9 +246,8 @@ class Pool:
             if not isinstance(error, TimeoutError):
                 raise
             kind: type[RequestTimeout] = TotalTimeout if total_first else PoolTimeout
-            origin = queue.key.origin
             raise kind(
-                f"no connection slot for {origin.host}:{origin.port} became free within {self.loop.time() - began:.3f} s: {self.open} of "
+                f"no connection slot for {queue.route} became free within {self.loop.time() - began:.3f} s: {self.open} of "
                 f"{self.limits.connections} are open, {queue.open} of them to this origin; raise Limits(connections=..., per_host=...)",
                 request=request,
             ) from error

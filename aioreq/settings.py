@@ -12,6 +12,7 @@ from ._version import __version__
 from .auth import PasswordAuth
 from .config import TLS, UNSET, Limits, Retry, Timeout, check_count
 from .cookies import CookieJar
+from .dialer import Dialer
 from .encodings import accept_encoding
 from .errors import InvalidURL
 from .headers import HeaderTypes, field_pairs
@@ -37,6 +38,7 @@ class Settings:
     limits: Limits
     retry: Retry
     tls: TLS
+    dialer: Dialer
     follow_redirects: bool
     max_redirects: int
     raise_for_status: bool
@@ -106,6 +108,7 @@ class Settings:
         request.limits = self.limits
         request.retry = self.retry
         request.tls = self.tls
+        request.dialer = self.dialer
         request.follow_redirects = self.follow_redirects
         request.max_redirects = self.max_redirects
         request.raise_for_status = self.raise_for_status

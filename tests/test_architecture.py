@@ -20,8 +20,8 @@ PACKAGE = Path(aioreq.__file__).parent
 FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
     "policy": "client settings request_options middlewares auth websocket sse",
-    "connections": "pool connector connection faces upload dns tls proxies guard",
-    "messages": "models request_head request_body multipart response response_headers response_body encodings "
+    "connections": "pool connector dialer connection faces upload dns tls proxies guard",
+    "messages": "models request_head request_body multipart transfer response response_headers response_body encodings "
     "parser _parser _fields _chunked _parser_py _fields_py _chunked_py framing",
     "vocabulary": "headers urls cookies config errors threads _version",
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import aioreq
-import aioreq.connector
+import aioreq.dialer
 from aioreq import Limits, Timeout
 from aioreq.connection import Connection
 from aioreq.connector import Connector
@@ -44,7 +44,7 @@ def addresses(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
     async def resolve(host: str, port: int) -> list[Address]:
         return [Address(socket.AF_INET6, (each, port, 0, 0)) if ":" in each else Address(socket.AF_INET, (each, port)) for each in hosts]
 
-    monkeypatch.setattr(aioreq.connector, "resolve", resolve)
+    monkeypatch.setattr(aioreq.dialer, "resolve", resolve)
 
 
 # Addresses

@@ -36,6 +36,8 @@ PARENTS: dict[str, set[type[BaseException]]] = {
     "DNSError": {errors.ConnectError},
     "TLSError": {errors.ConnectError},
     "CertificateError": {errors.TLSError},
+    "ProxyError": {errors.ConnectError},
+    "GuardError": {AioreqError, PermissionError},
     "RequestTimeout": {AioreqError, TimeoutError},
     "PoolTimeout": {errors.RequestTimeout},
     "ConnectTimeout": {errors.RequestTimeout, errors.ConnectError},

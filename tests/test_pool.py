@@ -314,7 +314,7 @@ async def test_cancelled_waiters_leave_nothing_in_line(server: Server, gate: Gat
         await asyncio.gather(*requests, return_exceptions=True)
         assert pool.waiting == 0
         assert not pool._blocked
-        assert [queue.key.origin.port for queue in pool._queues.values()] == [server.port]
+        assert [queue.route.origin.port for queue in pool._queues.values()] == [server.port]
         gate.opened.set()
         await held
         assert (await client.get(f"{other.url}/id/1")).text == "1"

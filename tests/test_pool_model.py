@@ -8,7 +8,6 @@ each rule, what must hold once all is quiet after `settle`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import aioreq
-from aioreq.config import TLS, Limits, Timeout
+from aioreq.config import Limits, Timeout
 from aioreq.connection import Connection
+from aioreq.connector import Route
 from aioreq.models import Deadline, Request, Response
-from aioreq.pool import Key, Pool
-from aioreq.urls import Origin
+from aioreq.pool import Pool
+from aioreq.transfer import Opening
 
 HOSTS = ("a", "b", "c")
 QUIET = 12  # turns of the loop after which nothing is left to happen by itself
@@ -101,17 +101,17 @@ class PlayedConnector:
         self.written: set[int] = set()
         self.failed: set[int] = set()
 
-    async def open(self, origin: Origin, tls: TLS | None, begins: Callable[[str], object]) -> Connection:
+    async def open(self, route: Route, opening: Opening) -> Connection:
         task = asyncio.current_task()
         assert task is not None
-        dial = Dial(origin.host, int(task.get_name()), self.loop.create_future())
+        dial = Dial(route.origin.host, int(task.get_name()), self.loop.create_future())
         self.dials.append(dial)
         self.granted.add(dial.number)
         try:
             await dial.answer
         finally:
             self.dials.remove(dial)
-        connection = Connection(self.loop, self.limits, origin.host, secure=False)
+        connection = Connection(self.loop, self.limits, route.origin.host, secure=False)
         connection.opened(PlayedTransport(self, connection))
         self.made.append(connection)
         return connection
@@ -376,7 +376,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.complaints == []
 
     def queue(self, host: str) -> Any:
-        return self.pool._queues[Key(Origin("http", host, 80), None)]
+        return next(queue for route, queue in self.pool._queues.items() if route.origin.host == host)
 
     # -- what holds once all is quiet
 

@@ -18,7 +18,7 @@ import aioreq
 MODULES = ["aioreq", *(module.name for module in pkgutil.walk_packages(aioreq.__path__, "aioreq.") if module.name != "aioreq.__main__")]
 NAMES = [name for name in aioreq.__all__ if name != "__version__"]
 # Not delivered yet: a stub would promise what isn't there.
-ABSENT = ["SyncClient", "DigestAuth", "BearerAuth", "NetrcAuth", "GuardError", "ProxyError", "Proxy", "WebSocket", "fetch_many"]
+ABSENT = ["SyncClient", "DigestAuth", "BearerAuth", "NetrcAuth", "WebSocket", "fetch_many"]
 
 
 def load(name: str) -> ModuleType:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import aioreq
-import aioreq.connector
+import aioreq.dialer
 import aioreq.tls
 from aioreq import TLS, Limits, Timeout
 from aioreq.dns import Address
@@ -165,7 +165,7 @@ async def test_an_absolute_name_is_checked_without_its_dot(authority: Authority,
         asked.append(host)
         return [Address(socket.AF_INET, ("127.0.0.1", port))]
 
-    monkeypatch.setattr(aioreq.connector, "resolve", resolve)
+    monkeypatch.setattr(aioreq.dialer, "resolve", resolve)
     async with Server(tls=authority, routes=httpbin) as server, aioreq.Client(verify=ca) as client:
         assert (await client.get(f"https://localhost.:{server.port}/id/1")).text == "1"
     assert asked == ["localhost."]

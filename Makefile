@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV ?= .venv
 URL ?=
 SECONDS ?= 60
+REQUESTS ?= 200000
+LOOP ?= asyncio
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -15,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PARSER := $(wildcard aioreq/*.pyx aioreq/*.pxi) aioreq/framing.py
 
-.PHONY: demo test test-compiled test-pure test-debug test-uvloop build lint format types bench fuzz check wheel clean
+.PHONY: demo test test-compiled test-pure test-debug test-uvloop build lint format types bench fuzz soak check wheel clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -62,6 +64,9 @@ bench: build $(VENV)/bench-stamp
 
 fuzz: build
 	$(BIN)/python -m fuzz --seconds $(SECONDS) $(ARGS)
+
+soak: build
+	AIOREQ_EXTENSIONS=required $(BIN)/python tests/soak.py --requests $(REQUESTS) --loop $(LOOP) $(ARGS)
 
 wheel: $(VENV)/dev-stamp
 	AIOREQ_EXTENSIONS=required $(BIN)/python -m build --outdir dist .

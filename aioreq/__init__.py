@@ -44,13 +44,19 @@ if TYPE_CHECKING:
         TotalTimeout,
         WriteTimeout,
     )
+    from .guard import Guard, PublicOnly
     from .models import Request
+    from .proxies import Proxy
+    from .resolvers import AiodnsResolver, Resolver, StaticResolver, ThreadedResolver
     from .response import Response, StreamResponse
     from .response_headers import ResponseHeaders
+    from .stats import Stats
     from .sync import delete, get, head, options, patch, post, put, request
+    from .transfer import ConnectionInfo, Timings
 
 __all__ = [
     "TLS",
+    "AiodnsResolver",
     "AioreqError",
     "BasicAuth",
     "CertificateError",
@@ -58,11 +64,13 @@ __all__ = [
     "ClientClosed",
     "ConnectError",
     "ConnectTimeout",
+    "ConnectionInfo",
     "ConnectionLost",
     "Cookie",
     "CookieJar",
     "DNSError",
     "DecodeError",
+    "Guard",
     "GuardError",
     "IncompleteBody",
     "InvalidHeader",
@@ -72,19 +80,26 @@ __all__ = [
     "LocalProtocolError",
     "PoolTimeout",
     "ProtocolError",
+    "Proxy",
     "ProxyError",
+    "PublicOnly",
     "ReadTimeout",
     "RemoteProtocolError",
     "Request",
     "RequestTimeout",
+    "Resolver",
     "Response",
     "ResponseHeaders",
     "Retry",
+    "StaticResolver",
+    "Stats",
     "StatusError",
     "StreamClient",
     "StreamResponse",
     "TLSError",
+    "ThreadedResolver",
     "Timeout",
+    "Timings",
     "TooManyRedirects",
     "TotalTimeout",
     "WriteTimeout",
@@ -111,10 +126,15 @@ _HOMES = {
     "client": ("Client", "StreamClient"),
     "config": ("TLS", "Limits", "Retry", "Timeout"),
     "cookies": ("Cookie", "CookieJar"),
+    "guard": ("Guard", "PublicOnly"),
     "models": ("Request",),
+    "proxies": ("Proxy",),
+    "resolvers": ("AiodnsResolver", "Resolver", "StaticResolver", "ThreadedResolver"),
     "response": ("Response", "StreamResponse"),
     "response_headers": ("ResponseHeaders",),
+    "stats": ("Stats",),
     "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
+    "transfer": ("ConnectionInfo", "Timings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,8 +6,10 @@ import asyncio
 import os
 from collections.abc import Iterable
 
-from .dns import resolve
+from .config import Limits
+from .dns import Names
 from .errors import ConnectError, ConnectionLost, LimitExceeded
+from .resolvers import ThreadedResolver
 from .urls import parse
 
 __all__ = ["get_requests"]
@@ -21,7 +23,8 @@ async def get_requests(addresses: Iterable[tuple[str, int]]) -> list[bytes]:
     The first failure closes the other connections and is raised: ConnectError, ConnectionLost, or LimitExceeded past 64 MiB.
     """
     targets = [(host, port, parse(f"http://{f'[{host}]' if ':' in host else host}:{port}/").authority) for host, port in addresses]
-    exchanges = [asyncio.ensure_future(_exchange(host, port, authority)) for host, port, authority in targets]
+    names = Names(ThreadedResolver(), Limits())
+    exchanges = [asyncio.ensure_future(_exchange(names, host, port, authority)) for host, port, authority in targets]
     try:
         return list(await asyncio.gather(*exchanges))
     finally:
@@ -30,8 +33,8 @@ async def get_requests(addresses: Iterable[tuple[str, int]]) -> list[bytes]:
         await asyncio.gather(*exchanges, return_exceptions=True)
 
 
-async def _exchange(host: str, port: int, authority: bytes) -> bytes:
-    transport, protocol = await _open(host, port)
+async def _exchange(names: Names, host: str, port: int, authority: bytes) -> bytes:
+    transport, protocol = await _open(names, host, port)
     try:
         transport.write(b"GET / HTTP/1.0\r\nHost: %b\r\n\r\n" % authority)
         return await protocol.received
@@ -39,10 +42,10 @@ async def _exchange(host: str, port: int, authority: bytes) -> bytes:
         transport.abort()
 
 
-async def _open(host: str, port: int) -> tuple[asyncio.Transport, _Collector]:
+async def _open(names: Names, host: str, port: int) -> tuple[asyncio.Transport, _Collector]:
     loop = asyncio.get_running_loop()
     failure: OSError | None = None
-    for address in await resolve(host, port):
+    for address in await names.lookup(host, port):
         try:
             return await loop.create_connection(lambda: _Collector(loop, f"{host}:{port}"), *address.sockaddr[:2])
         except OSError as error:

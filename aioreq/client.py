@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from math import isinf
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 from yarl import URL
 
-from .config import TLS, Limits, Retry, Timeout, check_count
+from .config import TLS, Limits, Retry, Timeout, check_count, check_seconds
 from .cookies import CookieJar
-from .dialer import Dialer
+from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
+from .dns import Names
 from .errors import AioreqError, ClientClosed
+from .guard import Guard, guard_of
 from .headers import HeaderTypes
 from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
 from .middlewares.authentication import credentials
 from .models import AuthTypes, Request, Response, StreamResponse
 from .pool import Pool
+from .proxies import ProxyTypes
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
-from .settings import Settings, checked_base, checked_tls, default_fields, jar_of
+from .resolvers import Resolver, resolver_of
+from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
+from .stats import Stats, count
 from .urls import QueryTypes, encode_pairs
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
@@ -34,7 +41,14 @@ class Client:
 
     `async with aioreq.Client() as client: response = await client.get(url)`. It may be made outside a loop and used from one loop after
     another; without `async with`, `await client.close()` at the end. Options given here hold for every request, a request's own win;
-    `base_url` goes in front of URLs that have no scheme.
+    `base_url` goes in front of URLs that have no scheme. `resolver` finds the addresses of names (`AiodnsResolver`, or an own `Resolver`),
+    or is a table of some: `{"example.com": "127.0.0.1"}`, as curl's `--resolve`.
+    Connections come from `local_address` (an IP address, or one and a port), or go to `unix_socket` (a path) whatever host a URL names;
+    `socket_options` are (level, name, value) each, set before connecting. `guard`, a `PublicOnly` or an own `Guard`, refuses hosts and
+    addresses, for URLs that somebody else chose.
+    `proxy` is a URL, a `Proxy`, or a mapping of "http", "https", "all", "https://host", "all://*.host" (what is below it) or
+    "http://host:8080" to one of these or None, the most telling key wins. Without it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY,
+    ALL_PROXY and NO_PROXY are read from the environment once, here; `proxy={}` goes everywhere directly.
     """
 
     def __init__(
@@ -50,8 +64,15 @@ class Client:
         retry: Retry | int | None = _RETRY,
         middlewares: MiddleWareTypes = default_middlewares,
         persistent_connections: bool = True,
+        proxy: ProxyTypes = None,
+        trust_env: bool = True,
         verify: VerifyTypes = True,
         tls: TLS | None = None,
+        resolver: Resolver | Mapping[str, str | Sequence[str]] | None = None,
+        guard: Guard | None = None,
+        local_address: LocalAddress | None = None,
+        unix_socket: UnixSocket | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
         follow_redirects: bool = True,
         max_redirects: int = 20,
         raise_for_status: bool = False,
@@ -62,6 +83,13 @@ class Client:
         self.middlewares: MiddleWare = build(middlewares)
         check_count("Client", "max_redirects", max_redirects)
         base = None if base_url is None else checked_base(base_url)
+        dialer = Dialer(
+            names=Names(resolver_of(resolver), limits),
+            guard=guard_of(guard),
+            local_address=local_address,
+            unix_socket=unix_socket,
+            socket_options=socket_options,
+        )
         self.settings = Settings(
             base=base,
             params=params if params is None or isinstance(params, str) else encode_pairs(params, "params"),
@@ -70,7 +98,8 @@ class Client:
             limits=limits,
             retry=Retry.of(retry),
             tls=checked_tls(verify, tls),
-            dialer=Dialer(),
+            dialer=dialer,
+            proxies=checked_proxies(proxy, dialer, trust_env),
             follow_redirects=follow_redirects,
             max_redirects=max_redirects,
             raise_for_status=raise_for_status,
@@ -161,34 +190,90 @@ class Client:
         return response
 
     async def _through_chain(self, request: Request) -> Response | StreamResponse:
+        if self._closed:
+            raise ClientClosed("the client is closed", request=request)
+        pool = self.pool()
+        pool.calls += 1
         try:
             return await self.middlewares.process(request, self)
         except AioreqError as error:
             _attach(error, request)
             raise
+        finally:
+            pool.calls -= 1
+            if pool.draining:
+                pool.call_ended()
 
     # -- lifecycle
 
     def pool(self) -> Pool:
-        """The pool of the running loop."""
-        if self._closed:
-            raise ClientClosed("the client is closed")
+        """The pool of the running loop. Errors: ClientClosed, unless the client waits for calls under way there."""
         loop = asyncio.get_running_loop()
         latest_loop, latest = self._latest
         if latest is None or latest_loop is not loop:
             latest = self._pools.get(loop)
+            if self._closed and (latest is None or latest.closed):
+                raise ClientClosed("the client is closed")
             if latest is None:
-                for gone in [other for other in self._pools if other.is_closed()]:  # one that was closed without a runner
-                    del self._pools[gone]
-                latest = self._pools[loop] = Pool(loop, self.settings.limits)
+                for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
+                    self._pools.pop(gone, None)
+                latest = self._pools[loop] = Pool(loop, self.settings.limits, self.settings.dialer)
                 _end_with_loop(self._pools, latest)
-            self._latest = (loop, latest)
+                if self._closed:  # by another thread, which didn't see this pool
+                    latest.close()
+                    raise ClientClosed("the client is closed")
+            if not self._closed:
+                self._latest = (loop, latest)
         return latest
 
-    async def close(self) -> None:
-        """Close every connection now. Requests under way fail with an error; new ones raise ClientClosed. May be called twice."""
+    def stats(self) -> Stats:
+        """How many connections are open, idle and being opened, and how many requests wait for one: in all, and for each origin.
+
+        Summed over the loops that the client is used on; may be called outside a loop, from any thread, and after `close`.
+        """
+        return count([pool.slots for pool in list(self._pools.values())])
+
+    async def close(self, wait: float | None = 0) -> None:
+        """Close every connection. New requests raise ClientClosed from now on; those under way have `wait` seconds to end, then fail.
+
+        Under way are calls up to their response, through redirects and retries, and streams until they are read or closed. None waits
+        as long as that takes; 0, the default, fails them now. Cancelled while it waits, it closes at once; so does a second call.
+        Other threads' loops are waited for too, as long as they run.
+        """
+        check_seconds("Client.close", "wait", wait)
         self._closed = True
         self._latest = (None, None)
+        try:
+            if wait != 0:
+                await self._drained(None if wait is None or isinf(wait) else wait)
+        finally:
+            await self._close_now()
+
+    async def _drained(self, wait: float | None) -> None:
+        """Return when nothing is under way any more, or after `wait` seconds."""
+        ends: list[asyncio.Future[None]] = []
+        running = asyncio.get_running_loop()
+        for loop, pool in list(self._pools.items()):
+            quiet: Future[None] = Future()
+            quiet.set_running_or_notify_cancel()  # who gives up waiting leaves it alone
+            if loop is running:
+                pool.drain(quiet)
+            elif loop.is_running():
+                try:
+                    loop.call_soon_threadsafe(pool.drain, quiet)
+                except RuntimeError:  # it was closed in this very moment
+                    continue
+            else:
+                continue
+            ends.append(asyncio.wrap_future(quiet))
+        try:
+            if ends:
+                await asyncio.wait(ends, timeout=wait)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _close_now(self) -> None:
         running = asyncio.get_running_loop()
         for loop, pool in list(self._pools.items()):
             if loop is running:
@@ -263,9 +348,10 @@ def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> 
         try:
             yield
         finally:
-            pool.close()
             pools.pop(pool.loop, None)
-            pool.keeper = None
+            if pool.keeper is not None:  # the loop ends first
+                pool.keeper = None
+                pool.close()
 
     pool.keeper = keeper = keep()
     try:

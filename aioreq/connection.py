@@ -8,22 +8,26 @@ only if nothing about it is in doubt; everything else closes it.
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import Protocol
 
+from .certificates import late_refusal
 from .config import Limits
 from .errors import (
     AioreqError,
     ConnectionLost,
-    IncompleteBody,
-    ProtocolError,
     ReadTimeout,
+    RemoteProtocolError,
     RequestTimeout,
     TotalTimeout,
     WriteTimeout,
 )
+from .faces import facts_of
+from .keep_alive import kept_for
 from .models import Request, Response, StreamResponse
 from .parser import ResponseParser
-from .response_body import ResponseBody, body_too_large
+from .response_body import ResponseBody, body_cut, body_too_large
+from .transfer import ConnectionInfo, Opening, Transfer
 from .upload import Upload
 
 __all__ = ["Connection", "Owner"]
@@ -54,6 +58,11 @@ class Connection:
         self.served = 0  # exchanges that ended well
         self.closed = False
         self.idle_since = 0.0
+        self.expires = INFINITE  # loop time from which on it begins no exchange
+        self.keep_for = INFINITE  # seconds that it may idle and be used again, by the server's word
+        self.info = ConnectionInfo()
+        self.opening = Opening()  # how it went
+        self.queued = 0.0  # seconds that the next request waited for it
         self._parser = ResponseParser(self, limits)
         # The exchange under way; all None or empty between exchanges.
         self._request: Request | None = None
@@ -63,6 +72,8 @@ class Connection:
         self._size = 0
         self._body: ResponseBody | None = None
         self._trailers: list[tuple[bytes, bytes]] = []
+        self._transfer = Transfer(self.info, None, 0.0)
+        self._interim = 0  # the status of the last 1xx
         self._ended = False
         self._began = 0.0
         self._close_asked = False
@@ -91,6 +102,8 @@ class Connection:
         self._request = request
         self._began = now
         self._close_asked = close_asked
+        self._transfer = Transfer(self.info, None if self.served else self.opening, self.queued)
+        self._interim = self.queued = 0
         self._parser.expect(request.method)
         timeout = request.timeout
         self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
@@ -98,12 +111,13 @@ class Connection:
         body = request.body
         if body is None:
             self.transport.write(head)
-        elif isinstance(body, bytes) and len(body) <= JOINED_BODY:
+        elif isinstance(body, bytes) and len(body) <= JOINED_BODY and not request.expects_continue:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
+            self._transfer.sent = INFINITE
             self._upload = Upload(self.loop, self.transport, timeout.write, self._uploaded, self._watch)
-            self._upload.start(body, self._write_paused, rescue=not self.secure)
+            self._upload.start(body, self._write_paused, self.secure, request.expects_continue)
         if self._upload is None:
             self._want(now)
         else:
@@ -113,6 +127,8 @@ class Connection:
         except BaseException:
             self._abandon(future)
             raise
+        finally:
+            del future  # it would hold the error, whose traceback holds this frame
 
     def _abandon(self, future: asyncio.Future[Response | StreamResponse]) -> None:
         """Whoever waited for `future` is gone; the connection may by now serve somebody else, who must not notice."""
@@ -133,7 +149,7 @@ class Connection:
         if body is None:
             assert head is not None
             raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            response = Response(request, *head, raw, self._trailers)
+            response = Response(request, *head, raw, self._trailers, self._transfer)
             self._clear()
             if future is not None and not future.done():
                 future.set_result(response)
@@ -162,9 +178,10 @@ class Connection:
             body.fail(error)
         elif future is not None and not future.done():
             future.set_exception(error)
-        self.close()
+        self.close(clean=False)
 
     def _clear(self) -> None:
+        self._transfer.ended = perf_counter()
         self._request = self._future = self._head = self._body = None
         self._ended = False
         if self._chunks:
@@ -176,7 +193,7 @@ class Connection:
             self._upload.stop()
             self._upload = None
 
-    def close(self, error: AioreqError | None = None) -> None:
+    def close(self, error: AioreqError | None = None, clean: bool = True) -> None:
         """Close now. An exchange under way fails with `error`; its slot is given back here, once. May be called at any time."""
         if self.closed:
             return
@@ -185,6 +202,8 @@ class Connection:
             self._timer.cancel()
             self._timer = None
         if self.transport is not None:
+            if clean and self.secure and self._request is None and not self.transport.is_closing():
+                self.transport.close()  # writes a close_notify (RFC 9112 section 9.8), but would go on to wait for the peer's
             self.transport.abort()
         if self._request is not None:
             self._fail(error or ConnectionLost(f"the connection to {self.peer} was closed by this side {self._phase()}"))
@@ -195,6 +214,7 @@ class Connection:
 
     def opened(self, transport: asyncio.Transport) -> None:
         self.transport = transport
+        self.info = facts_of(transport)
         if self.closed:
             transport.abort()
 
@@ -205,12 +225,15 @@ class Connection:
             return
         try:
             self._parser.feed(data)
-        except ProtocolError as error:
+        except Exception as error:  # theirs, or that of the callback for 1xx
             self._fail(error)
             return
         if self._ended:
             self._settle()
-        elif self._wanted_since != INFINITE:
+            return
+        if not self._transfer.started:
+            self._transfer.started = perf_counter()
+        if self._wanted_since != INFINITE:
             self._wanted_since = self.loop.time()
 
     def eof(self) -> None:
@@ -225,16 +248,21 @@ class Connection:
         if error is not None and self._upload is not None:
             for data in self._upload.arrived():
                 self.received(data)
-            # A broken pipe, and no reset: the peer had ended its side in order, and with it a body without a length.
-            if self._request is not None and isinstance(error, BrokenPipeError) and self._parser.feed_eof():
+            # A broken pipe, and no reset: the peer had ended its side in order, and with it a body without a length. (Over TLS nobody
+            # knows what was still unread.)
+            broken = isinstance(error, BrokenPipeError) and not self.secure
+            if self._request is not None and broken and self._parser.feed_eof():
                 self._settle()
         if self._request is not None and error is None:
             self.eof()  # over TLS the loops report an end without close_notify this way
         if self._request is not None:
-            lost = self._cut(f"broke the connection ({error})")
+            refusal = None if self.served or self._parser.started else late_refusal(error, self.peer)
+            lost = refusal or self._cut(f"broke the connection ({error})")
             lost.__cause__ = error
             self._fail(lost)
         self.close()
+        # The transport's last call. The parser calls back here: together they, and all that TLS has buffered, would wait for the collector.
+        del self._parser
 
     def write_paused(self, paused: bool) -> None:
         self._write_paused = paused
@@ -249,31 +277,51 @@ class Connection:
             partial, received, expected = b"", self._body.received, self._body.expected
         else:
             return ConnectionLost(head, request=self._request, response_started=self._parser.started)
-        of = f" of {expected}" if expected is not None else ""
-        return IncompleteBody(
-            f"{head}: {received}{of} bytes of the body had arrived",
-            request=self._request,
-            response_started=True,
-            partial=partial,
-            received=received,
-            expected=expected,
-        )
+        return body_cut(head, self._request, partial, received, expected)
+
+    @property
+    def busy_since(self) -> float:
+        """Loop time at which the exchange under way began; infinite between exchanges."""
+        return INFINITE if self._request is None else self._began
+
+    def progress(self) -> str:
+        """Where the exchange under way stands, since when, and whose it is."""
+        unread = self._body is not None and self._wanted_since == INFINITE
+        return self._phase() + (", and nobody is reading it" if unread else "")
 
     def _phase(self) -> str:
         seconds = f"{self.loop.time() - self._began:.3f} s into {self._request!r}"
         if self._head is not None or self._body is not None:
             return f"during the response's body, {seconds}"
-        if self._parser.started:
-            return f"during the response's head, {seconds}"
-        return f"before any byte of the response, {seconds}" if self._upload is None else f"during the upload, {seconds}"
+        if self._upload is not None:
+            return f"while the body waited for a 100 (Continue), {seconds}" if self._upload.waits else f"during the upload, {seconds}"
+        if self._interim:
+            return f"after a {self._interim}, before the final response, {seconds}"
+        return f"during the response's head, {seconds}" if self._parser.started else f"before any byte of the response, {seconds}"
 
     # -- the parser's side
 
     def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-        if status < 200 and status != 101:
-            return
         request = self._request
-        assert request is not None
+        if request is None:
+            return  # given up earlier in this very feed
+        if status < 200 and status != 101:
+            self._interim = status
+            if status == 100 and self._upload is not None:
+                self._upload.go_on()
+            request.inform(status, fields)
+            return
+        if status == 101 and request.field("upgrade") is None:
+            raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
+        if not self.served:
+            self.keep_for = kept_for(fields)
+        if self._interim:
+            self._transfer.started = perf_counter()
+        self._transfer.close_delimited = self._parser.close_delimited
+        if self._upload is not None and (self._upload.waits or (status >= 300 and not self._parser.keep_alive)):
+            # Nobody wants the body (RFC 9110 section 10.1.1, RFC 9112 section 9.5). What isn't sent is still owed: see _settle.
+            self._upload.cease()
+            self._want(self.loop.time())
         expected = self._parser.content_length
         if not request.stream and 200 <= status < 300:
             self._head = (version, status, reason, fields)
@@ -288,7 +336,7 @@ class Connection:
             # Cancelled in this very tick: the waiter's own clean-up can't tell any more, so the rest is dropped here.
             body.close(drain=False)
         else:
-            future.set_result(StreamResponse(request, version, status, reason, fields, body))
+            future.set_result(StreamResponse(request, version, status, reason, fields, body, self._transfer))
 
     def on_body(self, data: bytes) -> None:
         if self._request is None:
@@ -372,6 +420,7 @@ class Connection:
     def _uploaded(self, failure: Exception | None) -> None:
         """The upload is over (upload.Upload)."""
         self._upload = None
+        self._transfer.sent = perf_counter()
         if failure is not None:
             self._fail(failure)
         elif self._body is None:

@@ -1,5 +1,5 @@
-"""How a connection is opened along its route: a socket, TLS on top. Knows no pool, no request and no limit but those of the parser that
-it hands on.
+"""How a connection is opened along its route: a socket, a tunnel through a proxy, TLS on top. Knows no pool, no request and no limit but
+those of the parser that it hands on.
 
 The caller bounds the time: `open` may be cancelled at any point and then leaves nothing behind.
 """
@@ -7,25 +7,25 @@ The caller bounds the time: `open` may be cancelled at any point and then leaves
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
-import ssl
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from .certificates import check_pins, handshake_error
 from .config import TLS, Limits
 from .connection import Connection
-from .dialer import Dialer, reason
-from .errors import CertificateError, TLSError
+from .dialer import Dialer
 from .faces import BufferedFace, PlainFace
+from .proxies import Proxy
 from .tls import context_for
 from .transfer import Opening
+from .tunnel import Tunnel, dial_proxy, through_socks
 from .urls import Origin
 
 __all__ = ["Connector", "Route"]
 
 READ_BUFFER = 256 * 1024
-# What OpenSSL says of bytes that are no TLS record; newer versions say the second.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 
 
 class Route(NamedTuple):
@@ -34,9 +34,11 @@ class Route(NamedTuple):
     origin: Origin
     tls: TLS | None  # None for plaintext
     dialer: Dialer
+    proxy: Proxy | None = None
 
     def __str__(self) -> str:
-        return f"{self.origin.host}:{self.origin.port}"
+        origin = f"{self.origin.host}:{self.origin.port}"
+        return origin if self.proxy is None else f"{origin} via proxy {self.proxy}"
 
 
 class Connector:
@@ -52,33 +54,74 @@ class Connector:
 
         Errors: DNSError, ConnectError, TLSError, CertificateError.
         """
-        opening.begin("tls", "the loading of certificates")
-        context = None if route.tls is None else await context_for(route.tls)
-        origin = route.origin
-        sock = await route.dialer.dial(self._loop, origin.host, origin.port, opening)
-        connection = Connection(self._loop, self._limits, str(route), secure=context is not None)
+        origin, tls, proxy = route.origin, route.tls, route.proxy
+        host, peer = origin.host, str(route)
+        for settings in (tls, None if proxy is None else proxy.tls):
+            if settings is not None:
+                opening.begin("tls", "the loading of certificates")
+                await context_for(settings)  # what is wrong with them is told before anyone is bothered
+        carrier: socket.socket | asyncio.Transport
+        if proxy is None:
+            carrier = await route.dialer.dial(self._loop, host, origin.port, opening)
+        elif proxy.is_socks:
+            carrier = await through_socks(self._loop, proxy, origin, route.dialer, opening)
+        elif tls is not None:
+            carrier = await self._tunnel(route, proxy, opening)
+        else:
+            carrier = await dial_proxy(self._loop, proxy, origin, route.dialer, opening)
+            tls, host, peer = proxy.tls, proxy.host, f"proxy {proxy}"
+        connection = Connection(self._loop, self._limits, str(route), secure=tls is not None)
         try:
-            if context is None:
-                await self._loop.create_connection(lambda: self._face(connection), sock=sock)
-            else:
-                opening.begin("tls", f"the TLS handshake with {_peer_of(sock)}")
+            if tls is not None:
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
-                # The caller bounds the handshake; the loop's own limit only has to stand behind it.
-                await self._loop.create_connection(
-                    lambda: PlainFace(connection),
-                    sock=sock,
-                    ssl=context,
-                    server_hostname=origin.host.rstrip("."),  # RFC 6066 section 3: without the dot of a name that is absolute
-                    ssl_handshake_timeout=3600,
-                )
-        except BaseException as error:
-            connection.close()
-            sock.close()
-            if context is not None and isinstance(error, OSError):
-                raise _tls_error(error, route) from error
+                await self._secure(carrier, PlainFace(connection), tls, host, peer, opening)
+            else:
+                assert isinstance(carrier, socket.socket)
+                await self._loop.create_connection(lambda: self._face(connection), sock=carrier)
+        except BaseException:
+            connection.close(clean=False)  # uvloop's TLS would write to a transport that it has closed by itself
+            _drop(carrier)
             raise
         opening.end()
         return connection
+
+    async def _tunnel(self, route: Route, proxy: Proxy, opening: Opening) -> asyncio.Transport:
+        """A transport that leads through an HTTP proxy to the origin (RFC 9110 section 9.3.6), its reading paused."""
+        tunnel = Tunnel(self._loop, self._limits, proxy, route.origin)
+        sock = await dial_proxy(self._loop, proxy, route.origin, route.dialer, opening)
+        try:
+            if proxy.tls is None:
+                await self._loop.create_connection(lambda: tunnel, sock=sock)
+            else:
+                await self._secure(sock, tunnel, proxy.tls, proxy.host, f"proxy {proxy}", opening)
+            return await tunnel.open(opening)
+        except BaseException:
+            tunnel.abort()
+            sock.close()
+            raise
+
+    async def _secure(
+        self, carrier: socket.socket | asyncio.Transport, face: asyncio.Protocol, tls: TLS, host: str, peer: str, opening: Opening
+    ) -> None:
+        """TLS on top of a socket or of a tunnel, and the face connected to it; `peer` names the other end in errors."""
+        context = await context_for(tls)
+        opening.begin("tls", f"the TLS handshake with {_peer_of(carrier) if isinstance(carrier, socket.socket) else peer}")
+        name = tls.server_hostname or host.rstrip(".")  # RFC 6066 section 3: without the dot of a name that is absolute
+        # The caller bounds the handshake; the loop's own limit only has to stand behind it.
+        try:
+            if isinstance(carrier, socket.socket):
+                transport, _ = await self._loop.create_connection(
+                    lambda: face, sock=carrier, ssl=context, server_hostname=name, ssl_handshake_timeout=3600
+                )
+            else:
+                started = await self._loop.start_tls(carrier, face, context, server_hostname=name, ssl_handshake_timeout=3600)
+                if started is None or started.is_closing():  # the tunnel ended in order: neither loop takes that for an error
+                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+                transport = cast(asyncio.Transport, started)
+                face.connection_made(transport)
+        except OSError as error:
+            raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
+        check_pins(tls, transport.get_extra_info("ssl_object"), peer)
 
     def _face(self, connection: Connection) -> asyncio.BaseProtocol:
         buffer = self._shared_buffer
@@ -92,13 +135,14 @@ def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
 
 def _peer_of(sock: socket.socket) -> str:
     try:
-        return str(sock.getpeername()[0])
+        peer = sock.getpeername()
+        return str(peer[0]) if isinstance(peer, tuple) else f"the Unix socket {peer!r}"
     except OSError:
         return "the peer"  # it has gone already
 
 
-def _tls_error(error: OSError, route: Route) -> TLSError:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return CertificateError(f"the certificate of {route} is not valid for {route.origin.host!r}: {error.verify_message}")
-    why = error.reason or str(error) if isinstance(error, ssl.SSLError) else reason(error)
-    return TLSError(f"the TLS handshake with {route} failed: {why}" + (" (does it speak TLS on this port?)" if why in _NOT_TLS else ""))
+def _drop(carrier: socket.socket | asyncio.Transport) -> None:
+    if isinstance(carrier, socket.socket):
+        carrier.close()
+    else:
+        carrier.abort()

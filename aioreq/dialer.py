@@ -1,6 +1,7 @@
 """From a host's name to a connected socket. Knows no HTTP, no TLS, no proxy and no request.
 
-The caller bounds the time: `dial` may be cancelled at any point and then leaves nothing behind.
+Several addresses are tried side by side (RFC 8305, "happy eyeballs"): families in turn, the next one when 250 ms have passed or an attempt
+has failed, and the first to connect wins. The caller bounds the time: `dial` may be cancelled at any point and then leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -8,46 +9,309 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
+from collections import deque
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from ipaddress import ip_address
+from itertools import chain, zip_longest
+from typing import Any, TypeAlias
 
-from .dns import Address, resolve
-from .errors import ConnectError
+from .config import Limits
+from .dns import Address, Names
+from .errors import ConnectError, GuardError
+from .guard import Guard, refusal
+from .resolvers import ThreadedResolver
 from .transfer import Opening
 
-__all__ = ["Dialer", "reason"]
+__all__ = ["Dialer", "LocalAddress", "SocketOption", "UnixSocket", "reason"]
+
+LocalAddress: TypeAlias = str | tuple[str, int]
+SocketOption: TypeAlias = tuple[int, int, int | bytes]
+UnixSocket: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+ATTEMPT_DELAY = 0.25  # seconds; RFC 8305 section 5 recommends them
+# A peer that is gone without a word is noticed within two minutes: a probe after one of silence, three more 15 s apart. Also often enough
+# for the routers between, which forget a silent connection after some minutes. A system that lacks a name has a default.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # TCP_KEEPALIVE: KEEPIDLE on macOS
+_PROBES = tuple((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _KEEPALIVE.items() if hasattr(socket, name))
+_BIND_ADDRESS_NO_PORT = 24 if sys.platform == "linux" else None  # in `socket` from Python 3.12 on
+# Bytes that a Unix socket's path may have. Linux takes 108 with the closing NUL, which abstract names don't have; BSD and macOS take 104.
+_LONGEST_PATH = 107 if sys.platform == "linux" else 103
 
 
 class Dialer:
     """How one client reaches hosts. A connection made by one dialer is never used where another was asked for."""
 
+    def __init__(
+        self,
+        names: Names | None = None,
+        *,
+        guard: Guard | None = None,
+        local_address: LocalAddress | None = None,
+        unix_socket: UnixSocket | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
+    ) -> None:
+        if unix_socket is not None:
+            if local_address is not None:
+                raise ValueError("give unix_socket= or local_address=, not both: a Unix socket has no IP address to come from")
+            if guard is not None:
+                raise ValueError("give unix_socket= or guard=, not both: a guard judges IP addresses, and a Unix socket has none")
+        self.guard = guard
+        self._names = Names(ThreadedResolver(), Limits()) if names is None else names
+        self._local = None if local_address is None else _checked_local(local_address)
+        self.unix_socket = None if unix_socket is None else _checked_path(unix_socket)
+        self._options = () if socket_options is None else _checked_options(socket_options)
+
     async def dial(self, loop: asyncio.AbstractEventLoop, host: str, port: int, opening: Opening) -> socket.socket:
-        """A connected stream socket. Errors: DNSError, ConnectError that lists every address and why it failed."""
+        """A connected stream socket.
+
+        Errors: DNSError, GuardError, ConnectError that lists every address and why it failed.
+        """
+        if self.unix_socket is not None:
+            return await self._dial_unix(self.unix_socket, host, port, opening)
         opening.begin("dns", "the name lookup")
-        addresses = await resolve(host, port)
-        failures: list[OSError] = []
-        for address in addresses:
-            opening.begin("connect", f"the TCP handshake with {address.sockaddr[0]}")
+        addresses = self._from_here(host, port, await self.addresses(host, port))
+        failures: dict[Address, Exception] = {}
+        if len(addresses) == 1:
+            opening.begin("connect", _handshakes(addresses, failures))
+            sock = await self._attempt(loop, addresses[0], failures)
+        else:
+            sock = await self._race(loop, _interleaved(addresses), failures, opening)
+        if sock is None:
+            self._names.forget(host, port)
+            listed, last = _listed(failures), next(reversed(failures.values()), None)
+            failures.clear()  # each of them holds it, by a frame of its traceback
+            raise ConnectError(f"no connection to {host}:{port} ({listed})") from last
+        if self.guard is not None:
+            self._check_peer(self.guard, host, port, sock)
+        return sock
+
+    # -- which addresses
+
+    async def addresses(self, host: str, port: int) -> list[Address]:
+        """Those of a host that the guard admits. Errors: DNSError, GuardError."""
+        addresses = await self._names.lookup(host, port)
+        if self.guard is None:
+            return addresses
+        admitted = [address for address in addresses if self.guard.admits(host, port, address.sockaddr[0])]
+        if not admitted:
+            raise refusal(self.guard, host, port, [address.sockaddr[0] for address in addresses])
+        return admitted
+
+    def _check_peer(self, guard: Guard, host: str, port: int, sock: socket.socket) -> None:
+        # Once more, and of the system: where a connection ends need not be what was dialled (0.0.0.0 is this very machine).
+        try:
+            peer = sock.getpeername()[0]
+            if not guard.admits(host, port, peer):
+                raise refusal(guard, host, port, [peer])
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError) and not isinstance(error, GuardError):
+                raise ConnectError(f"{host}:{port} broke the connection before its address could be checked: {reason(error)}") from error
+            raise
+
+    def _from_here(self, host: str, port: int, addresses: list[Address]) -> list[Address]:
+        if self._local is None:
+            return addresses
+        reachable = [address for address in addresses if address.family == self._local.family]
+        if not reachable:
+            family = "IPv4" if self._local.family == socket.AF_INET else "IPv6"
+            found = ", ".join(address.sockaddr[0] for address in addresses)
+            raise ConnectError(
+                f"no connection to {host}:{port}: it has no {family} address ({found}), and local_address={self._local.sockaddr[0]!r} "
+                f"reaches no others"
+            )
+        return reachable
+
+    # -- TCP
+
+    async def _race(
+        self, loop: asyncio.AbstractEventLoop, addresses: list[Address], failures: dict[Address, Exception], opening: Opening
+    ) -> socket.socket | None:
+        """The first socket to connect, or None once all have failed; RFC 8305 section 5."""
+        waiting = deque(addresses)
+        connected: list[socket.socket] = []
+        running: set[asyncio.Task[None]] = set()
+        winner = None
+
+        async def attempt(address: Address) -> None:
+            sock = await self._attempt(loop, address, failures)
+            if sock is not None:
+                connected.append(sock)
+
+        try:
+            while not connected and (waiting or running):
+                if waiting:
+                    running.add(loop.create_task(attempt(waiting.popleft())))
+                opening.begin("connect", _handshakes([a for a in addresses if a not in failures and a not in waiting], failures))
+                delay = ATTEMPT_DELAY if waiting else None
+                _, running = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+            winner = connected[0] if connected else None
+            return winner
+        finally:
+            # Nothing is waited for, so that no cancellation can come in between: who loses closes its own socket a turn later, and one that
+            # has connected in the same turn as the winner has it closed here.
+            for task in running:
+                task.cancel()
+            for sock in connected:
+                if sock is not winner:
+                    sock.close()
+
+    async def _attempt(self, loop: asyncio.AbstractEventLoop, address: Address, failures: dict[Address, Exception]) -> socket.socket | None:
+        try:
+            return await self._connect(loop, address)
+        except Exception as error:  # RuntimeError too: both loops raise it for a descriptor that was closed behind a transport's back
+            failures[address] = error
+            return None
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
+        # Named in full: asyncio, which sets TCP_NODELAY as well, does so only where the protocol is.
+        sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or every streamed upload waits for an ACK
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option in _PROBES:
+                with suppress(OSError):  # known to Python, but not to this system
+                    sock.setsockopt(*option)
+            self._set_options(sock)
+            if self._local is not None:
+                _bind(sock, self._local)
+            await loop.sock_connect(sock, _with_scope(address, loop))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    # -- Unix sockets
+
+    async def _dial_unix(self, path: str | bytes, host: str, port: int, opening: Opening) -> socket.socket:
+        opening.begin("connect", f"the connecting to the Unix socket {path!r}")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            self._set_options(sock)
+            pause = 0.001
+            while True:
+                try:
+                    sock.connect(path)
+                    return sock
+                except BlockingIOError:
+                    # The listener's queue is full, and nothing tells when it has room; a loop's sock_connect takes this for success.
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, 0.1)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                raise ConnectError(f"no connection to {host}:{port} by the Unix socket {path!r} ({reason(error)})") from error
+            raise
+
+    def _set_options(self, sock: socket.socket) -> None:
+        for option in self._options:
             try:
-                return await _connect(loop, address)
+                sock.setsockopt(*option)
             except OSError as error:
-                failures.append(error)
-        tried = "; ".join(f"{address.sockaddr[0]}: {reason(error)}" for address, error in zip(addresses, failures, strict=True))
-        raise ConnectError(f"no connection to {host}:{port} ({tried})") from failures[-1]
+                raise OSError(f"the socket option {option} can't be set: {reason(error)}") from error
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    # Named in full: asyncio sets TCP_NODELAY only where the protocol is, and without it every streamed upload waits for an ACK.
-    sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        sock.setblocking(False)
-        await loop.sock_connect(sock, address.sockaddr)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def reason(error: OSError) -> str:
+def reason(error: Exception) -> str:
     """Why a system call failed, in the system's words."""
-    if error.errno is not None and error.errno > 0:
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)  # asyncio's own text repeats the address in place of the reason
     return str(error) or type(error).__name__
+
+
+def _interleaved(addresses: list[Address]) -> list[Address]:
+    """Each address once, its families in turn: RFC 8305 section 4."""
+    families: dict[int, dict[Address, None]] = {}
+    for address in addresses:
+        families.setdefault(address.family, {})[address] = None
+    return [address for address in chain.from_iterable(zip_longest(*families.values())) if address is not None]
+
+
+def _handshakes(addresses: Collection[Address], failures: dict[Address, Exception]) -> str:
+    under_way = ", ".join(address.sockaddr[0] for address in addresses)
+    return f"the TCP handshake with {under_way}" + (f" ({_listed(failures)})" if failures else "")
+
+
+def _listed(failures: dict[Address, Exception]) -> str:
+    return "; ".join(f"{address.sockaddr[0]}: {reason(error)}" for address, error in failures.items())
+
+
+def _bind(sock: socket.socket, local: Address) -> None:
+    host, port = local.sockaddr[:2]
+    if port == 0 and _BIND_ADDRESS_NO_PORT is not None:
+        with suppress(OSError):
+            # A port is chosen when the peer is known, so that one may serve connections to several.
+            sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+    elif port and os.name == "posix":
+        # Or a port that was given is taken until its last connection is forgotten. Elsewhere this would share it with strangers.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(local.sockaddr)
+    except OSError as error:
+        raise OSError(f"local_address {host}{f', port {port},' if port else ''} can't be used: {reason(error)}") from error
+
+
+def _with_scope(address: Address, loop: asyncio.AbstractEventLoop) -> tuple[Any, ...]:
+    sockaddr = address.sockaddr
+    if len(sockaddr) == 4 and sockaddr[3] and type(loop).__module__.split(".")[0] == "uvloop":
+        # uvloop forgets the interface of a link-local address (RFC 4007) unless the text has it; asyncio would look that text up.
+        return (f"{sockaddr[0]}%{sockaddr[3]}", *sockaddr[1:])
+    return sockaddr
+
+
+# -- what a client was told
+
+
+def _checked_local(given: Any) -> Address:
+    host, port = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
+    if not isinstance(host, str) or isinstance(port, bool) or not isinstance(port, int):
+        raise TypeError(f"Client(local_address=...) takes an IP address or (IP address, port), not {given!r}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"Client(local_address={given!r}): ports go from 0, which is any, to 65535")
+    try:
+        ip_address(host)
+        # Numeric, so nobody is asked; it knows the interface of a link-local address.
+        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+    except (ValueError, OSError):
+        raise ValueError(f"Client(local_address={given!r}): {host!r} is no IP address that this machine can have") from None
+    return Address(family, sockaddr)
+
+
+def _checked_path(given: Any) -> str | bytes:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ValueError("Client(unix_socket=...): this Python has no Unix sockets")
+    try:
+        path: str | bytes = os.fspath(given)
+    except TypeError:
+        raise TypeError(f"Client(unix_socket=...) takes a path, not {type(given).__name__}") from None
+    encoded = os.fsencode(path)
+    abstract = encoded.startswith(b"\0")
+    most = _LONGEST_PATH + abstract
+    if not encoded:
+        raise ValueError(f"Client(unix_socket={path!r}): the path is empty")
+    if abstract and sys.platform != "linux":
+        raise ValueError(f"Client(unix_socket={path!r}): abstract sockets, whose name begins with NUL, exist on Linux alone")
+    if not abstract and b"\0" in encoded:
+        raise ValueError(f"Client(unix_socket={path!r}): a path has no NUL in it")
+    if len(encoded) > most:
+        raise ValueError(f"Client(unix_socket={path!r}): {len(encoded)} bytes are too long a path, this system takes {most}")
+    return path
+
+
+def _checked_options(given: Any) -> tuple[SocketOption, ...]:
+    wanted = "Client(socket_options=...) takes a list of (level, name, value), numbers all or the value bytes"
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError(f"{wanted}; not {type(given).__name__}")
+    options = []
+    for option in given:
+        match option:
+            case int(), int(), int() | bytes():
+                options.append(tuple(option))
+            case _:
+                raise TypeError(f"{wanted}; not {option!r}")
+        if any(isinstance(number, int) and not -(2**31) <= number < 2**31 for number in option):
+            raise ValueError(f"Client(socket_options=...): {option!r} has a number beyond 32 bits")
+    return tuple(options)

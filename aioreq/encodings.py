@@ -341,7 +341,8 @@ def decode_all(decoder: Decoder, data: bytes, max_length: int) -> bytes:
             room -= len(piece)
             if room < 0:
                 raise LimitExceeded(
-                    f"the body of {decoder.encoded} bytes decodes to more than {max_length}: stream it, or raise Limits(body=...)",
+                    f"the body of {decoder.encoded} bytes decodes to more than {max_length}: stream it, or raise Limits(body=...) (a "
+                    "guard's max_body caps both)",
                     limit="body",
                 )
             out.write(piece)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+import os
+import ssl
+from typing import TYPE_CHECKING, Any, cast
+
+from .transfer import ConnectionInfo
 
 if TYPE_CHECKING:
     from .connection import Connection
 
-__all__ = ["BufferedFace", "PlainFace"]
+__all__ = ["BufferedFace", "PlainFace", "facts_of"]
 
 
 class _Face:
@@ -60,3 +64,23 @@ class BufferedFace(_Face, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.connection.received(self.buffer[:nbytes])
+
+
+def facts_of(transport: asyncio.BaseTransport) -> ConnectionInfo:
+    """What there is to know of a connection that has just been opened; nothing of it leads back to the transport."""
+    local, peer = _address(transport, "sockname"), _address(transport, "peername")
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return ConnectionInfo(local, peer)
+    cipher = tls.cipher()
+    return ConnectionInfo(local, peer, tls.version(), cipher and cipher[0], tls.getpeercert(binary_form=True))
+
+
+def _address(transport: asyncio.BaseTransport, which: str) -> tuple[str, int] | str | None:
+    try:
+        address: Any = transport.get_extra_info(which)
+    except OSError:
+        return None  # the peer has gone already
+    if isinstance(address, bytes):
+        return os.fsdecode(address)  # of Linux's own namespace for Unix sockets
+    return tuple(address[:2]) if isinstance(address, tuple) else address

@@ -5,6 +5,7 @@ The responses have a file of their own, response.py.
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from multidict import CIMultiDict
@@ -14,12 +15,14 @@ from .config import TLS, UNSET, Limits, Retry, Timeout, Unset
 from .errors import AioreqError
 from .headers import HeaderTypes, field_pairs
 from .request_body import Content, StreamedBody, encode_content
-from .request_head import EMPTY, HeaderBlock
+from .request_head import EMPTY, HeaderBlock, is_continue
 from .response import Response, ResponseHead, StreamResponse
+from .response_headers import ResponseHeaders
 from .urls import ParsedURL, join, parse
 
 if TYPE_CHECKING:
     from .dialer import Dialer
+    from .proxies import Proxies
 
 __all__ = ["AuthTypes", "Deadline", "Request", "Response", "ResponseHead", "StreamResponse"]
 
@@ -74,7 +77,9 @@ class Request:
         "limits",
         "max_body",
         "max_redirects",
+        "max_stream",
         "method",
+        "proxies",
         "raise_for_status",
         "retry",
         "stream",
@@ -102,18 +107,20 @@ class Request:
         self.body: bytes | StreamedBody | None = encode_content(content)
         self.auth: Any = auth
         self.timeout: Any = timeout
-        self.extensions: dict[str, Any] = {} if extensions is None else extensions
+        self.extensions: dict[str, Any] = {} if extensions is None else _checked(extensions)
         # What the client settles before sending; a user of Request alone need not know them.
         self.cookies: dict[str, str] | None = None
         self.defaults: HeaderBlock = EMPTY
         self.tls: TLS | None = None
         self.dialer: Dialer | None = None
+        self.proxies: Proxies | None = None
         self.retry: Retry | None = None
         self.follow_redirects = True
         self.max_redirects = 20
         self.raise_for_status = False
         self.limits: Limits = _DEFAULT_LIMITS
         self.max_body: int | None = None
+        self.max_stream: int | None = None
         self.stream = False
         self.deadline: Deadline | None = None
         # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
@@ -181,6 +188,15 @@ class Request:
     def replayable(self) -> bool:
         """Whether the body can be sent (again)."""
         return not isinstance(self.body, StreamedBody) or self.body.sendable
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the body waits for a 100 (RFC 9110 section 10.1.1): the field asks for it, and there is something to wait."""
+        body = self.body
+        if not body or (isinstance(body, StreamedBody) and body.length == 0):
+            return False
+        value = self.field("expect")
+        return value is not None and is_continue(value)
 
     @property
     def has_own_fields(self) -> bool:
@@ -254,6 +270,15 @@ class Request:
                 raise TypeError(f"Request has no {name!r} to replace")
         return copy
 
+    def inform(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        """Tell whoever asked for it that a 1xx has come."""
+        callback = self.extensions.get("informational")
+        if callback is not None:
+            try:
+                callback(status, ResponseHeaders(fields))
+            except StopIteration as error:  # which no future carries
+                raise RuntimeError("the callback for informational responses raised StopIteration") from error
+
     def redirected(self, location: str) -> ParsedURL:
         """Where a Location field leads from here; within the origin the userinfo stays, as its credentials do."""
         target = join(self.parsed, location)
@@ -267,6 +292,13 @@ class Request:
         except (AioreqError, TypeError):
             shown = "(relative or invalid URL)"
         return f"<Request {self.method} {shown}>"
+
+
+def _checked(extensions: dict[str, Any]) -> dict[str, Any]:
+    callback = extensions.get("informational")
+    if callback is not None and (not callable(callback) or iscoroutinefunction(callback)):
+        raise TypeError(f"extensions: 'informational' takes a plain function of a status and headers, not {callback!r}")
+    return extensions
 
 
 # Besides `headers`; what else there is follows from these.

@@ -6,31 +6,35 @@ must agree with them.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from .errors import InvalidHeader
+from .errors import InvalidHeader, InvalidURL, LocalProtocolError
 from .headers import checked_name, checked_value
 from .request_body import StreamedBody
 
 if TYPE_CHECKING:
     from .models import Request
+    from .proxies import Proxy
 
-__all__ = ["HeaderBlock", "serialize"]
+__all__ = ["HeaderBlock", "checked_host", "connect_head", "field_line", "is_continue", "serialize"]
 
 # Methods whose meaning anticipates content: these say Content-Length: 0 when they carry none (RFC 9110 section 8.6).
 _EXPECTING_CONTENT = frozenset({"POST", "PUT", "PATCH"})
+_NOT_IN_TARGET = re.compile(r"[^!-~]")
 _METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
 
 
 class HeaderBlock:
     """A client's default fields, checked and written once."""
 
-    __slots__ = ("close", "data", "pairs")
+    __slots__ = ("close", "data", "expects", "pairs")
 
     def __init__(self, pairs: list[tuple[str, str | None]]) -> None:
         self.pairs = [(name, value) for name, value in pairs if value is not None]
-        self.data = b"".join([_line(name, value) for name, value in self.pairs])
+        self.data = b"".join([field_line(name, value) for name, value in self.pairs if not _is_expectation(name, value)])
         self.close = _asks_to_close(self.pairs)
+        self.expects = any(_is_expectation(name, value) for name, value in self.pairs)  # with a body, that is: not in `data`
         for name, _ in self.pairs:
             if name.lower() in ("content-length", "transfer-encoding", "host"):
                 raise InvalidHeader(f"{name!r} belongs to one request, not to a client's default headers")
@@ -42,12 +46,16 @@ class HeaderBlock:
         return kept + [(name, value) for name, value in own if value is not None]
 
 
-def serialize(request: Request) -> tuple[bytes, bool]:
-    """The head as it goes on the wire, and whether it asks for the connection to be closed. Errors: InvalidHeader, InvalidURL."""
+def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool]:
+    """The head as it goes on the wire, and whether it asks for the connection to be closed. Errors: InvalidHeader, InvalidURL.
+
+    `proxy` is the one that the request goes through, or to.
+    """
     if not isinstance(request.method, str):
         raise TypeError(f"method: give str, not {type(request.method).__name__}")
-    method = _METHODS.get(request.method) or checked_name(request.method, "method").encode()
+    method = _METHODS.get(request.method) or _other_method(request.method)
     parsed = request.parsed
+    start = parsed.head if proxy is None else _start_for(proxy, request)
     body = request.body
     if body is None:
         framing = b"Content-Length: 0\r\n" if request.method in _EXPECTING_CONTENT else b""
@@ -59,16 +67,16 @@ def serialize(request: Request) -> tuple[bytes, bool]:
         framing = b"Transfer-Encoding: chunked\r\n"
 
     defaults = request.defaults
-    if not request.has_own_fields:
-        return b"".join((method, parsed.head, defaults.data, framing, b"\r\n")), defaults.close
-    lines = [method, parsed.head]
+    if not request.has_own_fields and (body is None or not defaults.expects):
+        return b"".join((method, start, defaults.data, framing, b"\r\n")), defaults.close
+    lines = [method, start]
     pairs = request.pairs()
     for name, value in pairs:
         lowered = name.lower()
         if lowered == "host":
-            if lines[1] is not parsed.head:
+            if lines[1] is not start:
                 raise InvalidHeader("Host: a request has one, not several (RFC 9112 section 3.2)")
-            lines[1] = b" %b HTTP/1.1\r\n" % parsed.target
+            lines[1] = start.replace(b"Host: %b\r\n" % parsed.authority, b"", 1)
         elif lowered == "content-length":
             framing = _declared_length(value, body, framing)
             continue
@@ -76,12 +84,55 @@ def serialize(request: Request) -> tuple[bytes, bool]:
             if value.lower().strip(" \t") != "chunked" or not framing.startswith(b"Transfer"):
                 raise InvalidHeader(f"Transfer-Encoding: {value!r} can't be set by hand: this body goes out as {_plainly(framing)}")
             continue
-        lines.append(_line(name, value))
+        elif lowered == "expect" and is_continue(value) and not request.expects_continue:
+            continue  # RFC 9110 section 10.1.1: never without content
+        lines.append(field_line(name, value))
     lines += (framing, b"\r\n")
     return b"".join(lines), _asks_to_close(pairs)
 
 
-def _line(name: str, value: str) -> bytes:
+def _start_for(proxy: Proxy, request: Request) -> bytes:
+    """What stands behind the method where the request takes this proxy: all of it goes to one that forwards, its target in absolute form
+    (RFC 9112 section 3.2.2) and the proxy's own fields with it; through a tunnel goes what goes to every origin."""
+    parsed = request.parsed
+    if request.field("proxy-authorization") is not None:
+        # Through a tunnel the origin would get it.
+        raise InvalidHeader("Proxy-Authorization: give it to the proxy alone, by Proxy(auth=...) or Proxy(headers=...)")
+    if not proxy.forwards(parsed.origin):
+        return parsed.head
+    return b" http://%b%b%b" % (parsed.authority, parsed.head[1:], proxy.fields)
+
+
+def connect_head(host: str, port: int, proxy: Proxy) -> bytes:
+    """The head that asks a proxy for a tunnel (RFC 9112 section 3.2.3). Errors: InvalidURL."""
+    authority = (f"[{host}]:{port}" if ":" in checked_host(host) else f"{host}:{port}").encode()
+    return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, proxy.fields)
+
+
+def _other_method(method: str) -> bytes:
+    if method == "CONNECT":
+        raise LocalProtocolError("CONNECT asks a proxy for a tunnel (RFC 9110 section 9.3.6): give proxy=, and the tunnel is made for you")
+    return checked_name(method, "method").encode()
+
+
+def is_continue(value: str) -> bool:
+    """Whether the value of an Expect field is the expectation that RFC 9110 section 10.1.1 knows."""
+    return value.strip(" \t").lower() == "100-continue"
+
+
+def _is_expectation(name: str, value: str) -> bool:
+    return name.lower() == "expect" and is_continue(value)
+
+
+def checked_host(host: str) -> str:
+    """The same host, as a proxy may be asked for it: where somebody made it by hand it may hold anything. Errors: InvalidURL."""
+    if bad := _NOT_IN_TARGET.search(host):
+        raise InvalidURL(f"host {host!r}: {bad[0]!r} at position {bad.start()} is not allowed there")
+    return host
+
+
+def field_line(name: str, value: str) -> bytes:
+    """One field as it goes on the wire. Errors: InvalidHeader."""
     return b"%b: %b\r\n" % (checked_name(name).encode(), checked_value(name, value))
 
 

@@ -19,6 +19,7 @@ from .headers import text
 from .parser import find
 from .response_body import Pieces, ResponseBody
 from .response_headers import ResponseHeaders
+from .transfer import ConnectionInfo, Timings, Transfer
 
 if TYPE_CHECKING:
     from .models import Request
@@ -38,9 +39,29 @@ _CHARSETS |= {"cp720", "cp737", "cp874", "koi8_u", "utf_8_sig"}
 class ResponseHead:
     """What both kinds of response have: the head, and where it came from."""
 
-    __slots__ = ("_fields", "_headers", "_reason", "coding", "elapsed", "http_version", "json_loads", "redirects", "request", "status")
+    __slots__ = (
+        "_fields",
+        "_headers",
+        "_reason",
+        "_transfer",
+        "coding",
+        "elapsed",
+        "http_version",
+        "json_loads",
+        "redirects",
+        "request",
+        "status",
+    )
 
-    def __init__(self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        request: Request,
+        version: str,
+        status: int,
+        reason: bytes,
+        fields: list[tuple[bytes, bytes]],
+        transfer: Transfer | None = None,
+    ) -> None:
         self.request = request
         self.http_version = version
         self.status = status
@@ -51,6 +72,7 @@ class ResponseHead:
         self._reason = reason
         self._fields = fields
         self._headers: ResponseHeaders | None = None
+        self._transfer = transfer  # None where somebody made the response by hand
 
     @property
     def status_message(self) -> str:
@@ -73,6 +95,16 @@ class ResponseHead:
     def ok(self) -> bool:
         """Whether the status is below 400."""
         return self.status < 400
+
+    @property
+    def connection(self) -> ConnectionInfo:
+        """What it came over: addresses, TLS, whether the connection had served before."""
+        return ConnectionInfo() if self._transfer is None else self._transfer.connection
+
+    @property
+    def timings(self) -> Timings:
+        """Where the time went, in seconds: waiting for a slot, connecting, sending, waiting, receiving."""
+        return Timings() if self._transfer is None else self._transfer.timings
 
     def field(self, name: bytes) -> bytes | None:
         """The first raw value of a field; `name` in lower case."""
@@ -123,7 +155,8 @@ class Response(ResponseHead):
     """A response with its whole body in memory.
 
     `status`, `headers`, `url` and `request` tell what came back; `content` is the decoded body, `text` and `json()` what it says.
-    `redirects` are the earlier heads, `elapsed` the seconds from the call to here, `trailers` the fields behind a chunked body.
+    `redirects` are the earlier heads, `elapsed` the seconds from the call to here, `timings` where they went, `connection` what it came
+    over, `trailers` the fields behind a chunked body.
     """
 
     __slots__ = ("_content", "_raw", "_trailers")
@@ -137,8 +170,9 @@ class Response(ResponseHead):
         fields: list[tuple[bytes, bytes]],
         raw: bytes = b"",
         trailers: list[tuple[bytes, bytes]] | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
-        super().__init__(request, version, status, reason, fields)
+        super().__init__(request, version, status, reason, fields, transfer)
         self._raw = raw
         self._content: bytes | None = None
         self._trailers = trailers
@@ -219,9 +253,16 @@ class StreamResponse(ResponseHead):
     __slots__ = ("_body", "_pieces", "_whole")
 
     def __init__(
-        self, request: Request, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: ResponseBody
+        self,
+        request: Request,
+        version: str,
+        status: int,
+        reason: bytes,
+        fields: list[tuple[bytes, bytes]],
+        body: ResponseBody,
+        transfer: Transfer | None = None,
     ) -> None:
-        super().__init__(request, version, status, reason, fields)
+        super().__init__(request, version, status, reason, fields, transfer)
         self._body = body
         self._pieces: Pieces | None = None
         self._whole: Response | None = None  # once it was read
@@ -257,7 +298,8 @@ class StreamResponse(ResponseHead):
             with _errors_carry(self.request):
                 raw = await self._body.read_raw(self.request.most_body)
             trailers = self._body.trailers
-            self._whole = Response(self.request, self.http_version, self.status, self._reason, self._fields, raw, trailers)
+            head = (self.http_version, self.status, self._reason, self._fields)
+            self._whole = Response(self.request, *head, raw, trailers, self._transfer)
         response = self._whole
         response.coding, response.redirects, response.json_loads = self.coding, self.redirects, self.json_loads
         await response.finish()
@@ -293,7 +335,8 @@ class StreamResponse(ResponseHead):
         except AioreqError as error:  # the status is the news; what arrived of its body is a bonus
             start = getattr(error, "partial", b"")
         self._body.close()
-        response = Response(self.request, self.http_version, self.status, self._reason, self._fields, start[:_STATUS_ERROR_BODY])
+        head = (self.http_version, self.status, self._reason, self._fields)
+        response = Response(self.request, *head, start[:_STATUS_ERROR_BODY], transfer=self._transfer)
         response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
         return response
 

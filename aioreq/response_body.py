@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol, Self
 
 from .encodings import Decoder
-from .errors import AioreqError, LimitExceeded, LocalProtocolError
+from .errors import AioreqError, IncompleteBody, LimitExceeded, LocalProtocolError
 
 if TYPE_CHECKING:
     from .models import Request
 
-__all__ = ["BodySource", "Pieces", "ResponseBody", "body_too_large"]
+__all__ = ["BodySource", "Pieces", "ResponseBody", "body_cut", "body_too_large"]
 
 HIGH_WATER = 256 * 1024  # reading pauses above, and goes on below a quarter of it
 LOW_WATER = HIGH_WATER // 4
@@ -127,10 +127,9 @@ class ResponseBody:
                 return b""
             if self._waiter is not None:
                 raise RuntimeError("two tasks read the same response body at once")
-            source = self._source
-            assert source is not None
+            assert self._source is not None  # in no local: an error's traceback would hold the closed connection
             self._waiter = self._loop.create_future()
-            source.wait_body(True)
+            self._source.wait_body(True)
             try:
                 await self._waiter
             except asyncio.CancelledError:
@@ -204,15 +203,16 @@ class Pieces(AsyncIterator[bytes]):
     """The body piece by piece: decoded in bounded steps where there is a decoder, cut to `size` bytes where one is given.
 
     Errors: DecodeError, LimitExceeded, and the connection's. A plain iterator, so that leaving a loop early leaves nothing to finalise.
-    `request` is what the errors carry.
+    `request` is what the errors carry; it may cap what comes.
     """
 
-    __slots__ = ("_body", "_decoder", "_held", "_request", "_size")
+    __slots__ = ("_body", "_decoder", "_held", "_left", "_request", "_size")
 
     def __init__(self, body: ResponseBody, decoder: Decoder | None = None, size: int | None = None, request: Request | None = None) -> None:
         self._body = body
         self._decoder = decoder
         self._request = request
+        self._left = None if request is None else request.max_stream
         self._held = bytearray()
         self.of_size(size)
 
@@ -226,6 +226,10 @@ class Pieces(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         try:
             piece = await (self._next() if self._size is None else self._next_of_size(self._size))
+            if self._left is not None:
+                self._left -= len(piece)
+                if self._left < 0:
+                    raise LimitExceeded("the streamed body is longer than the client's guard admits: see its max_body", limit="body")
         except AioreqError as error:
             error.request = error.request or self._request
             if self._held and hasattr(error, "partial"):
@@ -273,7 +277,21 @@ class Pieces(AsyncIterator[bytes]):
         return piece
 
 
+def body_cut(what: str, request: Request | None, partial: bytes, received: int, expected: int | None) -> IncompleteBody:
+    of = f" of {expected}" if expected is not None else ""
+    return IncompleteBody(
+        f"{what}: {received}{of} bytes of the body had arrived",
+        request=request,
+        response_started=True,
+        partial=partial,
+        received=received,
+        expected=expected,
+    )
+
+
 def body_too_large(most: int) -> LimitExceeded:
     return LimitExceeded(
-        f"the response body is longer than {most} bytes: raise it with max_body= or Limits(body=...), or stream it", limit="body"
+        f"the response body is longer than {most} bytes: raise it with max_body= or Limits(body=...), or stream it (a guard's max_body "
+        "caps both)",
+        limit="body",
     )

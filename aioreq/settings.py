@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yarl import URL
@@ -15,16 +15,18 @@ from .cookies import CookieJar
 from .dialer import Dialer
 from .encodings import accept_encoding
 from .errors import InvalidURL
+from .guard import Guard
 from .headers import HeaderTypes, field_pairs
 from .middlewares import DecodeMiddleWare, MiddleWare
 from .middlewares.authentication import credentials
 from .models import Deadline, Request
+from .proxies import Proxies, ProxyTypes
 from .request_body import encode_body
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
 from .urls import ParsedURL, append_missing, append_params, parse, query_names
 
-__all__ = ["Settings", "checked_base", "checked_tls", "default_fields", "jar_of"]
+__all__ = ["Settings", "checked_base", "checked_proxies", "checked_tls", "default_fields", "jar_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Settings:
     retry: Retry
     tls: TLS
     dialer: Dialer
+    proxies: Proxies | None
     follow_redirects: bool
     max_redirects: int
     raise_for_status: bool
@@ -85,6 +88,8 @@ class Settings:
             request.retry = Retry.of(given["retry"])
         if "verify" in given or given.get("tls") is not None:
             request.tls = checked_tls(given.get("verify", True), take("tls"))
+        if "proxy" in given:
+            request.proxies = checked_proxies(given["proxy"], self.dialer)
         request.follow_redirects = given.get("follow_redirects", request.follow_redirects)
         if "max_redirects" in given:
             check_count("request", "max_redirects", given["max_redirects"])
@@ -104,11 +109,14 @@ class Settings:
         request.settle_headers(self.defaults)
         request.auth = self.auth if request.auth is UNSET else credentials(request.auth)
         timeout = request.timeout = self.timeout if request.timeout is UNSET else Timeout.of(request.timeout)
-        request.deadline = None if timeout.total is None else Deadline(timeout.total)
         request.limits = self.limits
+        if self.dialer.guard is not None:
+            timeout = _cap(request, self.dialer.guard)
+        request.deadline = None if timeout.total is None else Deadline(timeout.total)
         request.retry = self.retry
         request.tls = self.tls
         request.dialer = self.dialer
+        request.proxies = self.proxies
         request.follow_redirects = self.follow_redirects
         request.max_redirects = self.max_redirects
         request.raise_for_status = self.raise_for_status
@@ -125,6 +133,17 @@ class Settings:
             text = append_missing(text, self.params, named)
         parsed = parse(text)
         return parsed if userinfo is None else parsed._replace(userinfo=userinfo)
+
+
+def _cap(request: Request, guard: Guard) -> Timeout:
+    """Lower the request's own caps to the guard's; gives its timeout."""
+    if (most := guard.max_body) is not None:
+        request.max_body = min(request.most_body, most)
+        request.max_stream = most
+    timeout: Timeout = request.timeout
+    if guard.timeout is not None and (timeout.total is None or timeout.total > guard.timeout):
+        timeout = request.timeout = replace(timeout, total=guard.timeout)
+    return timeout
 
 
 def default_fields(
@@ -159,6 +178,16 @@ def checked_tls(verify: VerifyTypes, tls: TLS | None) -> TLS:
     if verify is not True:
         raise ValueError("give verify= or tls=, not both: TLS(verify=...) is the long form")
     return tls
+
+
+def checked_proxies(proxy: ProxyTypes, dialer: Dialer, trust_env: bool = False) -> Proxies | None:
+    """The proxies that `proxy` says; where it says nothing, and unless a Unix socket is dialled, those of the environment."""
+    if proxy is None:
+        admits = None if dialer.guard is None else dialer.guard.admits_proxy
+        return Proxies.of_environment(admits=admits) if trust_env and dialer.unix_socket is None else None
+    if dialer.unix_socket is not None:
+        raise ValueError("give unix_socket= or proxy=, not both: a proxy reaches hosts, not this machine's sockets")
+    return Proxies.of(proxy)
 
 
 def jar_of(cookies: Mapping[str, str] | CookieJar | None, base: ParsedURL | None) -> CookieJar:

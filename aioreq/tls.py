@@ -1,20 +1,23 @@
-"""TLS contexts: one for each distinct setting, made once, off the loop. Knows no connection."""
+"""TLS contexts: one for each distinct setting, made once, off the loop. Knows no connection, and not whom the system trusts."""
 
 from __future__ import annotations
 
 import os
 import ssl
 import threading
+from dataclasses import replace
 from typing import TypeAlias
 
 from . import threads
+from .certificates import TellingObject
 from .config import TLS
 from .errors import TLSError
+from .trust import NAMED_BY, system_context
 
 __all__ = ["context_for"]
 
 _CACHED = 64  # contexts hold a parsed trust store each, about a megabyte
-_ENVIRONMENT = ("SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_ENVIRONMENT = ("SSLKEYLOGFILE", *NAMED_BY)
 _Identity: TypeAlias = tuple[TLS, tuple[str | None, ...]]
 
 _contexts: dict[_Identity, ssl.SSLContext] = {}
@@ -25,6 +28,8 @@ async def context_for(settings: TLS) -> ssl.SSLContext:
     """The context of these settings, shared by everyone who uses equal ones. Errors: TLSError that names the file at fault."""
     if settings.context is not None:
         return settings.context
+    if settings.fingerprint is not None or settings.server_hostname is not None:
+        settings = replace(settings, fingerprint=None, server_hostname=None)  # they are no matter of the context
     # The environment is part of the identity: a key log switched on later must not miss connections.
     identity = (settings, tuple(map(os.environ.get, _ENVIRONMENT)))
     context = _contexts.get(identity)
@@ -43,21 +48,21 @@ def _shared(identity: _Identity) -> ssl.SSLContext:
 
 
 def _make(settings: TLS, keylog: str | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = system_context() if settings.verify and settings.ca is None else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslobject_class = TellingObject
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        if not settings.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif settings.ca is None:
-            context.load_default_certs()  # heeds SSL_CERT_FILE and SSL_CERT_DIR
-        elif os.path.isdir(settings.ca):
-            context.load_verify_locations(capath=settings.ca)
-        else:
-            context.load_verify_locations(cafile=settings.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise TLSError(f"the CA certificates at {os.fspath(settings.ca or 'the system default')!r} can't be loaded: {error}") from error
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif settings.ca is not None:
+        try:
+            if os.path.isdir(settings.ca):
+                context.load_verify_locations(capath=settings.ca)
+            else:
+                context.load_verify_locations(cafile=settings.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise TLSError(f"the CA certificates at {os.fspath(settings.ca)!r} can't be loaded: {error}") from error
     if settings.cert is not None:
         path, *rest = settings.cert if isinstance(settings.cert, tuple) else (settings.cert,)
         key, password = (*rest, None, None)[:2]

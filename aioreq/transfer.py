@@ -1,10 +1,53 @@
-"""How a response came: over which connection, and how long each phase took. Plain facts; opens nothing, decides nothing."""
+"""How a response came: over which connection, and how long each phase took. Plain facts; opens nothing, decides nothing.
+
+All of it is told by `time.perf_counter`: a loop's clock may count in milliseconds and stand still within a turn (uvloop's does both), and
+what a response remembers must not keep its loop alive.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
 
-__all__ = ["Opening"]
+__all__ = ["ConnectionInfo", "Opening", "Timings", "Transfer"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """The connection that a response came over, as it was when it was opened.
+
+    Addresses are (host, port), or the path of a Unix socket; over a proxy, the proxy's. None: not known, or no TLS. `certificate` is the
+    peer's own, as DER bytes. `reused`: the connection had served before. `close_delimited`: the body ended with the connection, so that
+    nothing tells a whole one from one that was cut (RFC 9112 section 6.3); over TLS not even a missing close_notify can be seen.
+    """
+
+    local_address: tuple[str, int] | str | None = None
+    peer_address: tuple[str, int] | str | None = None
+    tls_version: str | None = None
+    cipher: str | None = None
+    certificate: bytes | None = field(default=None, repr=False)
+    reused: bool = False
+    close_delimited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of an exchange went, in seconds: of the last one, after redirects and retries.
+
+    `queue`: the wait for a connection slot. `dns`, `connect`, `tls`: the opening of the connection, 0.0 over one that had served before;
+    a proxy's handshake counts as `connect`. `send`: until the whole request was handed to the transport, a wait for 100 (Continue)
+    included; 0.0 where it went out with its head. `wait`: until the first byte of the final response. `receive`: until the last byte of
+    the body; of a stream that is still arriving, until now. An answer that came before the request was sent ends `send`.
+    """
+
+    queue: float = 0.0
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+    send: float = 0.0
+    wait: float = 0.0
+    receive: float = 0.0
 
 
 class Opening:
@@ -21,7 +64,7 @@ class Opening:
 
     __slots__ = ("_clock", "_phase", "_since", "connect", "dns", "step", "tls")
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self.step = "the preparation"
         self.dns = self.connect = self.tls = 0.0
         self._clock = clock
@@ -40,3 +83,34 @@ class Opening:
             setattr(self, self._phase, getattr(self, self._phase) + now - self._since)
             self._phase = None
         self._since = now
+
+
+class Transfer:
+    """One exchange, noted down while it runs: the connection writes its moments here, the response tells them.
+
+    `opening` is None where the connection had served before. `sent` is infinite while the request is still being sent; `started` (the
+    final response's first byte) and `ended` are 0.0 until then.
+    """
+
+    __slots__ = ("_info", "_opening", "_queued", "began", "close_delimited", "ended", "sent", "started")
+
+    def __init__(self, info: ConnectionInfo, opening: Opening | None, queued: float) -> None:
+        self._info = info
+        self._opening = opening
+        self._queued = queued
+        self.close_delimited = False
+        self.began = self.sent = perf_counter()
+        self.started = self.ended = 0.0
+
+    @property
+    def connection(self) -> ConnectionInfo:
+        return replace(self._info, reused=self._opening is None, close_delimited=self.close_delimited)
+
+    @property
+    def timings(self) -> Timings:
+        end = self.ended or perf_counter()
+        started = self.started or end
+        sent = min(self.sent, started)
+        opening = self._opening
+        dns, connect, tls = (0.0, 0.0, 0.0) if opening is None else (opening.dns, opening.connect, opening.tls)
+        return Timings(self._queued, dns, connect, tls, send=sent - self.began, wait=started - sent, receive=end - started)

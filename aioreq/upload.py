@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 from collections.abc import Callable, Iterator
 
 from .errors import LocalProtocolError
@@ -16,6 +17,7 @@ from .request_body import StreamedBody
 __all__ = ["Upload"]
 
 CHUNK = 64 * 1024
+CONTINUE_SECONDS = 1.0  # how long a body waits for a 100 that may never come (RFC 9110 section 10.1.1); curl's, too
 INFINITE = float("inf")
 
 
@@ -26,12 +28,14 @@ class Upload:
     """
 
     __slots__ = (
+        "_allowed",
         "_at_once",
         "_blocked_until",
         "_ended",
         "_limit",
         "_loop",
         "_paused",
+        "_poll",
         "_rescue_fd",
         "_task",
         "_transport",
@@ -56,27 +60,49 @@ class Upload:
         self._paused = False
         self._writable: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._allowed: asyncio.Future[None] | None = None  # while the body waits for a 100
         self._rescue_fd = -1
+        self._poll: select.poll | None = None
         self._blocked_until = INFINITE
         self._unsent = 0
         self._at_once = 0  # bytes written since the loop last had its turn
 
-    def start(self, body: bytes | StreamedBody, paused: bool, rescue: bool) -> None:
-        """Begin; with `rescue`, `arrived` works later."""
+    def start(self, body: bytes | StreamedBody, paused: bool, secure: bool, expects: bool) -> None:
+        """Begin; where a 100 is expected, once `go_on` is called or CONTINUE_SECONDS have passed."""
         self._paused = paused
-        if rescue:
-            # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered: it is read
-            # from a descriptor of our own.
-            with contextlib.suppress(OSError, AttributeError, ValueError):
-                self._rescue_fd = os.dup(self._transport.get_extra_info("socket").fileno())
+        # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered.
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            if not secure:
+                self._rescue_fd = os.dup(descriptor)  # from here it is read, by `arrived`
+            else:
+                # What is encrypted only the transport can read: it is let read first, see `_unread`.
+                self._poll = select.poll()
+                self._poll.register(descriptor, select.POLLIN)
+        if expects:
+            self._allowed = self._loop.create_future()
         self._task = self._loop.create_task(self._run(body))
 
-    def stop(self) -> None:
-        """Write no more; `ended` is not called any more."""
-        self._close_rescue()
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of the body was sent yet, for want of a 100."""
+        return self._allowed is not None and not self._allowed.done()
+
+    def go_on(self) -> None:
+        """The 100 is here, or was waited for long enough."""
+        if self._allowed is not None and not self._allowed.done():
+            self._allowed.set_result(None)
+
+    def cease(self) -> None:
+        """Write no more; what arrives can still be rescued, and `ended` is not called any more."""
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task(self._loop):
             task.cancel()
+
+    def stop(self) -> None:
+        """Let go of everything."""
+        self._close_rescue()
+        self.cease()
 
     def write_paused(self, paused: bool) -> None:
         """The transport's buffer is full, or has room again."""
@@ -108,6 +134,8 @@ class Upload:
     async def _run(self, body: bytes | StreamedBody) -> None:
         failure: Exception | None = None
         try:
+            if self._allowed is not None:
+                await self._until_allowed(self._allowed)
             if isinstance(body, bytes):
                 await self._write(body)
             else:
@@ -146,6 +174,9 @@ class Upload:
         view = memoryview(data)
         for start in range(0, len(data), CHUNK):
             piece = view[start : start + CHUNK]
+            if self._unread():
+                await asyncio.sleep(0)  # the loop finds it,
+                await asyncio.sleep(0)  # and has read it by now
             self._at_once += len(piece)
             if not self._transport.is_closing():
                 self._transport.write(piece)
@@ -156,6 +187,17 @@ class Upload:
                 # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn.
                 self._at_once = 0
                 await asyncio.sleep(0)
+
+    def _unread(self) -> bool:
+        """Whether something has arrived over TLS that the loop hasn't read: were it an answer, a write that fails would destroy it."""
+        return self._poll is not None and not self._transport.is_closing() and bool(self._poll.poll(0))
+
+    async def _until_allowed(self, allowed: asyncio.Future[None]) -> None:
+        timer = self._loop.call_later(CONTINUE_SECONDS, self.go_on)
+        try:
+            await allowed
+        finally:
+            timer.cancel()
 
     async def _until_writable(self) -> None:
         self._writable = self._loop.create_future()

@@ -25,6 +25,7 @@ __all__ = [
     "append_missing",
     "append_params",
     "encode_pairs",
+    "host_and_port",
     "join",
     "parse",
     "query_names",
@@ -103,7 +104,7 @@ def _parse(text: str) -> ParsedURL:
     userinfo_text, _, host_port = authority.rpartition("@")
     if "\\" in authority or "@" in userinfo_text:
         raise InvalidURL(f"URL {without_password(text)!r}: an authority holds no backslash and at most one '@': quote them in the userinfo")
-    host, port = _host_and_port(host_port, scheme, without_password(text))
+    host, port = host_and_port(host_port, DEFAULT_PORTS[scheme], without_password(text))
 
     bracketed = f"[{host}]" if ":" in host else host
     field = bracketed if port == DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
@@ -154,7 +155,8 @@ def _quoted(part: str) -> str:
     return _ILLEGAL.sub(lambda match: quote(match[0].encode("utf-8", "surrogateescape"), safe=""), part)
 
 
-def _host_and_port(text: str, scheme: str, shown: str) -> tuple[str, int]:
+def host_and_port(text: str, default: int, shown: str) -> tuple[str, int]:
+    """The canonical host, without brackets, and the port of an authority; `shown` is the URL as an error shows it. Errors: InvalidURL."""
     if text.startswith("["):
         literal, bracket, port_text = text[1:].partition("]")
         if not bracket or (port_text and not port_text.startswith(":")):
@@ -170,7 +172,7 @@ def _host_and_port(text: str, scheme: str, shown: str) -> tuple[str, int]:
         name, _, port_text = text.partition(":")
         host = _host_name(name, shown)
     if not port_text:
-        return host, DEFAULT_PORTS[scheme]
+        return host, default
     if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and 0 < int(port_text) < 65536):
         # Not shown: where a password holds a "/" that isn't quoted, this is the first half of it.
         raise InvalidURL(f"URL {shown!r}: the port is not a number from 1 to 65535")

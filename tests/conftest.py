@@ -16,6 +16,12 @@ import aioreq
 from aioreq.parser import IMPLEMENTATION
 from aioreq.testing import Server, httpbin
 
+pytest_plugins = ["peers"]  # real servers and proxies: nginx, squid, tinyproxy, socks, ...
+
+# A proxy of the machine that runs the tests isn't theirs.
+for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")]:
+    del os.environ[_name]
+
 TURNS = 200  # of the loop, that transports and tasks get to end after a test
 
 

@@ -19,11 +19,11 @@ PACKAGE = Path(aioreq.__file__).parent
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
 FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
-    "policy": "client settings request_options middlewares auth websocket sse",
-    "connections": "pool connector dialer connection faces upload dns tls proxies guard",
-    "messages": "models request_head request_body multipart transfer response response_headers response_body encodings "
+    "policy": "client settings request_options middlewares websocket sse",
+    "connections": "pool slots stats connector dialer connection faces upload dns resolvers tls certificates trust proxies tunnel guard",
+    "messages": "models keep_alive request_head request_body multipart transfer response response_headers response_body encodings "
     "parser _parser _fields _chunked _parser_py _fields_py _chunked_py framing",
-    "vocabulary": "headers urls cookies config errors threads _version",
+    "vocabulary": "headers urls cookies auth config errors threads _version",
 }
 HEIGHT = {name: -depth for depth, names in enumerate(FLOORS.values()) for name in names.split()}
 

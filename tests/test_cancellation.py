@@ -28,6 +28,7 @@ import pytest
 
 import aioreq
 import aioreq.pool
+import aioreq.slots
 from aioreq.middlewares import MiddleWare, default_middlewares
 from aioreq.models import Request, Response, StreamResponse
 from aioreq.testing import Close, Pause, Reply, Script, Server, StopReading, httpbin
@@ -482,6 +483,16 @@ class Campaign:
         async with self.client.stream("GET", f"{server.url}/zipped/{number}") as response:
             expect(b"".join([piece async for piece in response.content]), body_of(number))
 
+    async def ask_a_client_that_is_closed_meanwhile(self, server: Server, number: int) -> None:
+        async with aioreq.Client(verify=self.servers[1].ca or False, retry=0) as client:
+            asked = asyncio.ensure_future(client.get(f"{server.url}/id/{number}"))
+            try:
+                await asyncio.sleep(0)  # it is under way
+                await client.close(wait=self.patience)
+                expect((await asked).text, str(number))
+            finally:
+                asked.cancel()
+
     async def ask_nobody(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.ConnectTimeout):
             await self.client.get(
@@ -507,14 +518,14 @@ class Campaign:
         """Every slot is free or keeps an idle connection, and the client answers."""
         pool = self.client.pool()
         for _ in range(patience):
-            if pool.open == len(pool._idle):
+            if pool.open == len(pool.slots.idle):
                 break
             await asyncio.sleep(0.001)  # a dropped body is being drained
-        assert pool.open == len(pool._idle) <= SLOTS, "a slot is held by nobody"
-        assert set(pool._queue_of) == set(pool._idle)
+        assert pool.open == len(pool.slots.idle) <= SLOTS, "a slot is held by nobody"
+        assert set(pool.slots.queue_of) == set(pool.slots.idle)
         assert pool.waiting == 0
-        assert not any(queue.waiters for queue in pool._queues.values())
-        assert not pool._blocked
+        assert not any(queue.waiters for queue in pool.slots.queues.values())
+        assert not pool.slots.blocked
         assert not pool._opening
         numbers = [next(self.numbers) for _ in range(20)]
         answers = await asyncio.gather(*[self.client.get(f"{self.servers[n % 2].url}/id/{n}", retry=0) for n in numbers])
@@ -561,7 +572,7 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
             pool = client.pool()
             await client.close()
             assert pool.open == 0
-            assert not pool._queues
+            assert not pool.slots.queues
             failed = [error for server in (plain, secure) for error in server.errors if "handler failed" in error]
             assert not failed, failed[0]
 
@@ -592,38 +603,45 @@ def test_what_never_suspends_is_still_there() -> None:
 # -- the check itself
 
 
-def slot_releases() -> list[tuple[str, int]]:
-    """The lines of the pool that give a slot, or a connection with its slot, on."""
-    tree = ast.parse(inspect.getsource(aioreq.pool))
-    return [(ast.unparse(node), node.lineno) for node in ast.walk(tree) if _gives_on(node)]
+def slot_releases() -> list[tuple[types.ModuleType, int, str]]:
+    """The lines of the pool and its slots that give a slot, or a connection with its slot, on."""
+    nodes = [(module, node) for module in (aioreq.pool, aioreq.slots) for node in ast.walk(ast.parse(inspect.getsource(module)))]
+    return [(module, node.lineno, ast.unparse(node)) for module, node in nodes if _gives_on(node)]
 
 
 def _gives_on(node: ast.AST) -> TypeGuard[ast.Expr]:
-    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(("self._release_slot(", "self.freed("))
+    return isinstance(node, ast.Expr) and ast.unparse(node).startswith(("slots.release(", "slots.leave(", "self.release(", "self.freed("))
 
 
-def pool_without(line: int) -> type[aioreq.pool.Pool]:
+def pool_without(module: types.ModuleType, line: int) -> type[aioreq.pool.Pool]:
+    """The pool, made of modules without that line."""
+
     class TakeOut(ast.NodeTransformer):
         def visit_Expr(self, node: ast.Expr) -> ast.stmt:
             return ast.copy_location(ast.Pass(), node) if node.lineno == line and _gives_on(node) else node
 
-    path = inspect.getsourcefile(aioreq.pool)
-    assert path is not None
-    tree = TakeOut().visit(ast.parse(inspect.getsource(aioreq.pool)))
-    namespace: dict[str, Any] = {"__name__": "aioreq.pool", "__package__": "aioreq"}
-    exec(compile(tree, path, "exec"), namespace)
-    return namespace["Pool"]  # type: ignore[no-any-return]
+    changed: dict[types.ModuleType, dict[str, Any]] = {}
+    for each in (aioreq.slots, aioreq.pool):
+        path = inspect.getsourcefile(each)
+        assert path is not None
+        tree = ast.parse(inspect.getsource(each))
+        changed[each] = {"__name__": each.__name__, "__package__": "aioreq"}
+        exec(compile(TakeOut().visit(tree) if each is module else tree, path, "exec"), changed[each])
+    changed[aioreq.pool].update({name: changed[aioreq.slots][name] for name in aioreq.slots.__all__})
+    return changed[aioreq.pool]["Pool"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("line", [line for _, line in slot_releases()], ids=[code for code, _ in slot_releases()])
-async def test_without_a_line_that_gives_a_slot_on_the_check_fails(line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioreq.client.Pool", pool_without(line))
+@pytest.mark.parametrize(("module", "line", "code"), slot_releases(), ids=[code for _, _, code in slot_releases()])
+async def test_without_a_line_that_gives_a_slot_on_the_check_fails(
+    module: types.ModuleType, line: int, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioreq.client.Pool", pool_without(module, line))
     with pytest.raises((AssertionError, aioreq.PoolTimeout)):
         await short_campaign(tmp_path, rounds=200)  # most fail in the first
 
 
 async def test_the_same_pool_with_all_its_lines_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioreq.client.Pool", pool_without(line=0))
+    monkeypatch.setattr("aioreq.client.Pool", pool_without(aioreq.pool, line=0))
     await short_campaign(tmp_path)
 
 

@@ -14,6 +14,7 @@ from aioreq.testing import Close, HalfClose, Pause, ReadRequest, Reply, Request,
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"
 
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 
@@ -196,11 +197,11 @@ async def test_the_split_of_the_bytes_never_matters(bare: aioreq.Client, size: i
 # Which connections are used again
 
 
-async def answers(served: tuple[Server, aioreq.Client], *steps: Any, method: str = "GET") -> tuple[aioreq.Response, bool]:
+async def answers(served: tuple[Server, aioreq.Client], *steps: Any, method: str = "GET", **options: Any) -> tuple[aioreq.Response, bool]:
     """The response to a scripted answer, and whether its connection served the next request; which is always answered right."""
     server, client = served
     server.script(*steps, path="/scripted")
-    response = await client.request(method, server.url + "/scripted")
+    response = await client.request(method, server.url + "/scripted", **options)
     assert (await client.get(server.url + "/id/next")).text == "next"
     return response, server.requests[-1].connection == server.requests[-2].connection
 
@@ -308,8 +309,25 @@ async def test_a_body_behind_204_and_304_is_nobodys(served: tuple[Server, aioreq
 
 @pytest.mark.parametrize("behind", [b"", EVIL])
 async def test_nothing_is_read_behind_a_101(served: tuple[Server, aioreq.Client], behind: bytes) -> None:
-    response, reused = await answers(served, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + behind)
+    asking = {"Upgrade": "x", "Connection": "Upgrade"}
+    response, reused = await answers(served, SWITCHING + behind, headers=asking)
     assert (response.status, response.content, reused) == (101, b"", False)
+
+
+@both_ways
+@pytest.mark.parametrize("content", [None, b"x", [b"x"]], ids=["no body", "bytes", "iterable"])
+async def test_a_101_that_nobody_asked_for_is_an_error_of_theirs(served: tuple[Server, aioreq.Client], content: Any, stream: bool) -> None:
+    server, client = served
+    server.script(SWITCHING + EVIL, Stall(), path="/")
+    with pytest.raises(aioreq.RemoteProtocolError, match=r"switches protocols \(101\), but nobody asked it to.*no Upgrade field") as caught:
+        if stream:
+            async with client.stream("POST", server.url, content=content):
+                pass
+        else:
+            await client.post(server.url, content=content)
+    assert caught.value.request is not None
+    await server.until(lambda: not server.connections)
+    assert (await client.get(server.url + "/id/2")).text == "2"
 
 
 async def test_both_lengths_at_once_close_the_connection(served: tuple[Server, aioreq.Client]) -> None:

@@ -10,23 +10,37 @@ from typing import Any
 import pytest
 
 import aioreq
-import aioreq.dialer
 from aioreq import Limits, Timeout
 from aioreq.connection import Connection
 from aioreq.connector import Connector
-from aioreq.dns import Address
 from aioreq.faces import BufferedFace, PlainFace
 from aioreq.testing import Server, httpbin
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
+class Names:
+    """A resolver: whatever name is looked up has these addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+
+    async def resolve(self, host: str, port: int) -> tuple[str, ...]:
+        return self.addresses
+
+
+@pytest.fixture
+def names() -> Names:
+    return Names("127.0.0.1")
+
+
 @pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
+async def served(request: pytest.FixtureRequest, names: Names) -> AsyncIterator[tuple[Server, aioreq.Client]]:
     """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
     async with Server(routes=httpbin, tls=request.param == "tls") as server:
         limits = Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=Timeout(pool=5)) as client:
+        verify = server.ca or True
+        async with aioreq.Client(retry=0, verify=verify, limits=limits, timeout=Timeout(pool=5), resolver=names) as client:
             yield server, client
 
 
@@ -36,15 +50,6 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
-
-
-def addresses(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
-    """Whatever name is looked up has these addresses."""
-
-    async def resolve(host: str, port: int) -> list[Address]:
-        return [Address(socket.AF_INET6, (each, port, 0, 0)) if ":" in each else Address(socket.AF_INET, (each, port)) for each in hosts]
-
-    monkeypatch.setattr(aioreq.dialer, "resolve", resolve)
 
 
 # Addresses
@@ -68,16 +73,15 @@ async def test_a_connection_refused_where_tls_was_wanted(closed_port: int) -> No
     assert not isinstance(caught.value, aioreq.TLSError)
 
 
-async def test_addresses_are_tried_in_turn(served: tuple[Server, aioreq.Client], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_addresses_are_tried_in_turn(served: tuple[Server, aioreq.Client], names: Names) -> None:
     server, client = served
-    addresses(monkeypatch, "127.0.0.2", "::1", "127.0.0.1", "127.0.0.3")
+    names.addresses = ("127.0.0.2", "::1", "127.0.0.1", "127.0.0.3")
     assert (await client.get(server.url.replace("127.0.0.1", "localhost") + "/id/1")).text == "1"
     assert server.accepted == 1
 
 
-async def test_the_error_lists_every_address(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses(monkeypatch, "127.0.0.2", "127.0.0.1", "127.0.0.3")
-    async with aioreq.Client(retry=0) as client:
+async def test_the_error_lists_every_address(closed_port: int) -> None:
+    async with aioreq.Client(retry=0, resolver={"many.test": ["127.0.0.2", "127.0.0.1", "127.0.0.3"]}) as client:
         with pytest.raises(aioreq.ConnectError) as caught:
             await client.get(f"http://many.test:{closed_port}/")
     message = str(caught.value)
@@ -85,25 +89,28 @@ async def test_the_error_lists_every_address(closed_port: int, monkeypatch: pyte
     assert message.index("127.0.0.2: ") < message.index("127.0.0.1: Connection refused") < message.index("127.0.0.3: ")
 
 
-async def test_a_family_that_is_missing_is_one_more_failure(served: tuple[Server, aioreq.Client], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_family_that_is_missing_is_one_more_failure(
+    served: tuple[Server, aioreq.Client], names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, client = served
-    original = socket.socket
 
-    def no_ipv6(family: int = -1, *args: Any, **options: Any) -> socket.socket:
-        if family == socket.AF_INET6:
-            raise OSError(97, "Address family not supported by protocol")
-        return original(family, *args, **options)
+    class NoIPv6(socket.socket):
+        def __init__(self, family: int = -1, *args: Any, **options: Any) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(97, "Address family not supported by protocol")
+            super().__init__(family, *args, **options)
 
-    addresses(monkeypatch, "::1", "127.0.0.1")
-    monkeypatch.setattr(socket, "socket", no_ipv6)
+    names.addresses = ("::1", "127.0.0.1")
+    monkeypatch.setattr(socket, "socket", NoIPv6)
     assert (await client.get(server.url.replace("127.0.0.1", "localhost") + "/id/1")).text == "1"
 
 
-async def test_a_failed_handshake_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
-    addresses(monkeypatch, "127.0.0.1", "127.0.0.1")
-    async with Server(tls=True) as server, aioreq.Client(retry=0) as client:
-        with pytest.raises(aioreq.CertificateError):
-            await client.get(f"https://localhost:{server.port}/")
+async def test_a_failed_handshake_is_final() -> None:
+    """The next address is for those that don't answer, not for those that answer wrongly."""
+    async with Server(tls=True, host="0.0.0.0") as server:
+        async with aioreq.Client(retry=0, resolver={"localhost": ["127.0.0.1", "127.0.0.2"]}) as client:
+            with pytest.raises(aioreq.CertificateError):
+                await client.get(f"https://localhost:{server.port}/")
         assert server.accepted == 1
 
 
@@ -126,7 +133,7 @@ async def test_ipv6() -> None:
 
 
 def only_connection(client: aioreq.Client) -> Connection:
-    [connection] = client.pool()._idle
+    [connection] = client.pool().slots.idle
     return connection
 
 

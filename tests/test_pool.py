@@ -18,8 +18,9 @@ import pytest
 
 import aioreq
 import aioreq.pool
+import aioreq.slots
 from aioreq.connection import Connection
-from aioreq.pool import HANDOVERS, Pool
+from aioreq.slots import HANDOVERS, Slots
 from aioreq.testing import Authority, Close, Reply, Reset, Script, Server, Stall, httpbin
 from aioreq.testing import Request as Received
 
@@ -151,8 +152,8 @@ async def test_a_wait_for_a_slot_that_takes_too_long(server: Server, gate: Gate)
             await client.get(f"{server.url}/get", timeout=aioreq.Timeout(pool=0.01))
         message = str(caught.value)
         assert f"127.0.0.1:{server.port}" in message
-        assert "1 of 1 are open, 1 of them to this origin" in message
-        assert "Limits(connections=..., per_host=...)" in message
+        assert "1 of 1 are taken, 1 of them by this origin" in message
+        assert "Limits(connections=...)" in message
         assert caught.value.request is not None
         with pytest.raises(aioreq.PoolTimeout):
             await client.get(f"{server.url}/get", timeout=aioreq.Timeout(pool=0))
@@ -262,15 +263,15 @@ async def test_a_waiter_cancelled_in_the_tick_in_which_it_is_served(
         await turns()
 
         name = "freed" if handed == "connection" else "lost"
-        serve: Callable[[Pool, Connection], None] = getattr(Pool, name)
+        serve: Callable[[Slots, Connection], None] = getattr(Slots, name)
 
-        def cancelling(pool: Pool, connection: Connection) -> None:
+        def cancelling(slots: Slots, connection: Connection) -> None:
             if moment == "before":
                 first.cancel()
-            serve(pool, connection)
+            serve(slots, connection)
             first.cancel()
 
-        monkeypatch.setattr(Pool, name, cancelling)
+        monkeypatch.setattr(Slots, name, cancelling)
         gate.opened.set()
         assert (await held).text == "held"
         assert (await second).text == "2"
@@ -287,14 +288,14 @@ async def test_a_connection_that_ends_in_the_tick_in_which_it_is_handed_over(
         await gate.until(inside=1)
         waiting = together(*[client.post(f"{server.url}/id/{n}") for n in range(3)])
         await turns()
-        freed = Pool.freed
+        freed = Slots.freed
 
-        def ending(pool: Pool, connection: Connection) -> None:
-            freed(pool, connection)
+        def ending(slots: Slots, connection: Connection) -> None:
+            freed(slots, connection)
             if len(server.requests) == 1:
-                connection.lost(None)
+                connection.eof()
 
-        monkeypatch.setattr(Pool, "freed", ending)
+        monkeypatch.setattr(Slots, "freed", ending)
         gate.opened.set()
         assert (await held).text == "held"
         assert [response.text for response in await asyncio.gather(*waiting)] == ["0", "1", "2"]
@@ -313,8 +314,8 @@ async def test_cancelled_waiters_leave_nothing_in_line(server: Server, gate: Gat
             request.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
         assert pool.waiting == 0
-        assert not pool._blocked
-        assert [queue.route.origin.port for queue in pool._queues.values()] == [server.port]
+        assert not pool.slots.blocked
+        assert [queue.route.origin.port for queue in pool.slots.queues.values()] == [server.port]
         gate.opened.set()
         await held
         assert (await client.get(f"{other.url}/id/1")).text == "1"
@@ -331,7 +332,7 @@ async def test_the_work_of_the_pool_doesnt_grow(server: Server, gate: Gate) -> N
             waiters = together(*[client.get(f"{server.url}/get") for _ in range(count)])
             await turns()
             assert client.pool().waiting == count
-            with counting_lines_of(aioreq.pool.__file__) as of_giving_up:
+            with counting_lines_of(aioreq.pool.__file__, aioreq.slots.__file__) as of_giving_up:
                 waiters[count // 2].cancel()
                 await turns()
             for waiter in waiters:
@@ -339,7 +340,7 @@ async def test_the_work_of_the_pool_doesnt_grow(server: Server, gate: Gate) -> N
             await turns()
             gate.opened.set()
             await asyncio.gather(*held)
-            with counting_lines_of(aioreq.pool.__file__) as of_a_request:
+            with counting_lines_of(aioreq.pool.__file__, aioreq.slots.__file__) as of_a_request:
                 await client.get(f"{server.url}/get")
             lines[count] = [len(of_giving_up), len(of_a_request)]
         assert lines[10] == lines[10_000]
@@ -347,8 +348,8 @@ async def test_the_work_of_the_pool_doesnt_grow(server: Server, gate: Gate) -> N
 
 
 class counting_lines_of:  # noqa: N801
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
         self.lines: list[int] = []
 
     def __enter__(self) -> list[int]:
@@ -360,7 +361,7 @@ class counting_lines_of:  # noqa: N801
         sys.settrace(self.before)
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_filename != self.path:
+        if frame.f_code.co_filename not in self.paths:
             return None
         if event == "line":
             self.lines.append(frame.f_lineno)
@@ -606,7 +607,7 @@ async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: S
     async with client_with() as client, client.stream("GET", f"{server.url}/pieces") as response:
         body = response.iter_bytes()
         assert await anext(body) == b"a"
-        (connection,) = client.pool()._queue_of
+        (connection,) = client.pool().slots.queue_of
         receive, tasks = connection.received, []
 
         def received(data: bytes | memoryview) -> None:
@@ -644,7 +645,7 @@ async def test_a_dropped_rest_is_drained_though_nobody_holds_the_response(server
         gc.collect()
         await turns()
         more.set()
-        while client.pool()._idle.keys() != client.pool()._queue_of.keys():  # noqa: ASYNC110
+        while client.pool().slots.idle.keys() != client.pool().slots.queue_of.keys():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         await client.get(f"{server.url}/get")
     assert used(server) == [1, 1]
@@ -715,13 +716,13 @@ async def test_a_slot_granted_in_the_tick_of_the_close(server: Server, gate: Gat
     client = client_with(connections=1)
     held, waits = together(client.get(f"{server.url}/held", headers={"Connection": "close"}), client.get(f"{server.url}/get"))
     await gate.until(inside=1)
-    pool, lost = client.pool(), Pool.lost
+    pool, lost = client.pool(), Slots.lost
 
-    def closing(pool: Pool, connection: Connection) -> None:
-        lost(pool, connection)  # grants the slot
+    def closing(slots: Slots, connection: Connection) -> None:
+        lost(slots, connection)  # grants the slot
         pool.close()
 
-    monkeypatch.setattr(Pool, "lost", closing)
+    monkeypatch.setattr(Slots, "lost", closing)
     gate.opened.set()
     assert (await held).text == "held"
     with pytest.raises(aioreq.ClientClosed):

@@ -8,6 +8,7 @@ each rule, what must hold once all is quiet after `settle`.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ from aioreq.transfer import Opening
 HOSTS = ("a", "b", "c")
 QUIET = 12  # turns of the loop after which nothing is left to happen by itself
 WHICH = st.integers(0, 1 << 16)
-ENDINGS = ("", "", "", "Connection: close\r\n", "extra")  # a field of the head, or bytes behind the answer
+PROMISED, KEPT = 3, 2  # seconds that a server says it keeps an idle connection, and for which one is used
+ENDINGS = ("", "", "", "Connection: close\r\n", f"Keep-Alive: timeout={PROMISED}\r\n", "extra")  # a field, or bytes behind the answer
 TURNS = st.sampled_from([0, 0, 1, 1, 3])
 
 
@@ -51,9 +53,22 @@ class PlayedTransport(asyncio.Transport):
         self.connection = connection
         self.target = b""  # of the request being answered
         self.closing = False
+        self.opened = connector.loop.now
+        self.answered: float | None = None  # when it ended its last exchange
+        self.promised = False
+        self.handed_over: float | None = None  # when its next request got it, if the clock went on since
+
+    def is_stale(self, now: float) -> bool:
+        """Whether it must not be used any more."""
+        if self.answered is None:
+            return False
+        lifetime = self.connector.limits.lifetime
+        return (lifetime is not None and now >= self.opened + lifetime) or (self.promised and now >= self.answered + KEPT)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         assert not self.closing, "written to a closed connection"
+        assert not self.is_stale(self.connector.loop.now if self.handed_over is None else self.handed_over), "used for too long"
+        self.handed_over = None
         assert not self.target, "a second request before the first one was answered"
         self.target = bytes(data).split(b" ")[1]
         number = int(self.target[1:])
@@ -66,6 +81,11 @@ class PlayedTransport(asyncio.Transport):
         if not self.closing:
             self.closing = True
             self.connector.loop.call_soon(self.connection.lost, None)
+
+    def end(self, error: Exception | None) -> None:
+        """The peer's doing; told once, whatever follows."""
+        self.closing = True
+        self.connection.lost(error)
 
     def is_closing(self) -> bool:
         return self.closing
@@ -140,17 +160,20 @@ class PoolMachine(RuleBasedStateMachine):
         per_host=st.integers(0, 3),
         idle=st.integers(0, 5),
         idle_timeout=st.sampled_from([0, 5, 15]),
+        lifetime=st.sampled_from([None, None, 0, 6, 20]),
     )
-    def begin(self, connections: int, per_host: int, idle: int, idle_timeout: float) -> None:
+    def begin(self, connections: int, per_host: int, idle: int, idle_timeout: float, lifetime: float | None = None) -> None:
         self.complaints: list[dict[str, Any]] = []
         self.loop = Clockwork()
         self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
-        self.limits = Limits(connections=connections, per_host=per_host, idle=idle, idle_timeout=idle_timeout)
+        self.limits = Limits(connections=connections, per_host=per_host, idle=idle, idle_timeout=idle_timeout, lifetime=lifetime)
         self.pool = Pool(self.loop, self.limits)
         self.connector = PlayedConnector(self.loop, self.limits)
         self.pool.connector = self.connector  # type: ignore[assignment]
         self.asked: list[Asked] = []
         self.closed = False
+        self.draining = False
+        self.quiet: Future[None] = Future()
         self.steps = 0
         self.idled: dict[Connection, int] = {}  # which connection idles since which step
         self.fair_from = dict.fromkeys(HOSTS, 0)  # from which request on the order of arrival is known to be kept
@@ -167,21 +190,24 @@ class PoolMachine(RuleBasedStateMachine):
 
     @property
     def idle(self) -> list[Connection]:
-        return list(self.pool._idle)
+        return list(self.pool.slots.idle)
 
     @property
     def handed_over(self) -> list[Connection]:
         """In the hands of a waiter that has not run yet."""
-        return [c for c in self.alive if c._request is None and c not in self.pool._idle]
+        return [c for c in self.alive if c._request is None and c not in self.pool.slots.idle]
 
     @property
     def running(self) -> list[Asked]:
         return [one for one in self.asked if not one.task.done()]
 
-    def target_of(self, connection: Connection) -> bytes:
+    def transport_of(self, connection: Connection) -> PlayedTransport:
         transport = connection.transport
         assert isinstance(transport, PlayedTransport)
-        return transport.target
+        return transport
+
+    def target_of(self, connection: Connection) -> bytes:
+        return self.transport_of(connection).target
 
     def asked_over(self, connection: Connection) -> Asked:
         return self.asked[int(self.target_of(connection)[1:])]
@@ -209,7 +235,16 @@ class PoolMachine(RuleBasedStateMachine):
         self.turn(turns)
 
     async def send(self, request: Request) -> bytes:
-        response = await self.pool.send(request)
+        """As the client does: it counts the calls under way, and takes no more of them once it waits for their end."""
+        if self.draining:
+            raise aioreq.ClientClosed("no new calls")
+        self.pool.calls += 1
+        try:
+            response = await self.pool.send(request)
+        finally:
+            self.pool.calls -= 1
+            if self.pool.draining:
+                self.pool.call_ended()
         return response.content if isinstance(response, Response) else await response.read()
 
     @rule(rounds=st.integers(1, 3), turns=TURNS)
@@ -243,9 +278,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.turn(turns)
 
     def answer_over(self, connection: Connection, ending: str = "", status: int = 200) -> None:
-        transport, target = connection.transport, self.target_of(connection)
-        assert isinstance(transport, PlayedTransport)
+        transport, target = self.transport_of(connection), self.target_of(connection)
         transport.target = b""
+        if transport.answered is None and connection._body is None and ending.startswith("Keep-Alive"):
+            transport.promised = True
+        transport.answered = self.loop.now
         if connection._body is not None:  # its head went out by `answer_head`
             connection.received(target)
             return
@@ -270,7 +307,7 @@ class PoolMachine(RuleBasedStateMachine):
         if not again or self.closed:
             one.may_fail.add(aioreq.ConnectionLost)
             self.connector.failed.add(one.number)
-        connection.lost(ConnectionResetError("reset") if reset else None)
+        self.transport_of(connection).end(ConnectionResetError("reset") if reset else None)
         self.turn(turns)
 
     @precondition(lambda self: self.idle)
@@ -280,14 +317,14 @@ class PoolMachine(RuleBasedStateMachine):
         if unasked:
             connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
         else:
-            connection.lost(None)
+            self.transport_of(connection).end(None)
         self.turn(turns)
 
     @precondition(lambda self: self.handed_over)
     @rule(which=WHICH, turns=TURNS)
     def handed_over_ends(self, which: int, turns: int) -> None:
         connection = self.handed_over[which % len(self.handed_over)]
-        connection.lost(None)
+        self.transport_of(connection).end(None)
         # Its waiter goes to the end of the line: of those before this moment, the order is no longer known.
         self.fair_from[connection.peer] = len(self.asked)
         self.turn(turns)
@@ -310,9 +347,21 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.5, 2, 4, 7, 16]), turns=TURNS)
     def time_passes(self, seconds: float, turns: int) -> None:
+        for connection in self.handed_over:
+            if self.transport_of(connection).handed_over is None:
+                self.transport_of(connection).handed_over = self.loop.now
         self.loop.now += seconds
         for one in self.running:
             one.may_fail.add(aioreq.ConnectTimeout)
+        self.turn(turns)
+
+    @precondition(lambda self: not self.draining and not self.closed and len(self.asked) > 8)
+    @rule(turns=TURNS)
+    def drain_the_pool(self, turns: int) -> None:
+        self.draining = True
+        for one in self.running:
+            one.may_fail.add(aioreq.ClientClosed)  # it may not have begun
+        self.pool.drain(self.quiet)
         self.turn(turns)
 
     @precondition(lambda self: not self.closed and len(self.asked) > 12)
@@ -332,7 +381,11 @@ class PoolMachine(RuleBasedStateMachine):
             self.idled = {connection: before.get(connection, self.steps) for connection in self.idle}
             if not self.limits.per_host:  # where a host has a limit of its own, a fresh connection takes the place of one of its own
                 kept = [step for connection, step in before.items() if connection in self.idled]
-                sent_off = [step for connection, step in before.items() if connection.closed]
+                sent_off = [
+                    step
+                    for connection, step in before.items()
+                    if connection.closed and not self.transport_of(connection).is_stale(self.loop.now)
+                ]
                 assert not kept or not sent_off or max(sent_off) <= min(kept), "a connection that idled for less long was closed"
 
     # -- what holds at every moment
@@ -341,7 +394,7 @@ class PoolMachine(RuleBasedStateMachine):
     def limits_are_kept(self) -> None:
         world = [connection.peer for connection in self.alive] + [dial.host for dial in self.connector.dials]
         assert len(world) <= self.limits.connections
-        queues = self.pool._queues
+        queues = self.pool.slots.queues
         assert self.pool.open == sum(queue.open for queue in queues.values()) <= self.limits.connections
         for key, queue in queues.items():
             assert queue.open >= world.count(key.origin.host)
@@ -356,7 +409,14 @@ class PoolMachine(RuleBasedStateMachine):
             assert not connection.closed
             assert connection._request is None
             assert connection in self.queue(connection.peer).idle
-        assert sum(len(queue.idle) for queue in self.pool._queues.values()) == len(idle)
+        assert sum(len(queue.idle) for queue in self.pool.slots.queues.values()) == len(idle)
+
+    @invariant()
+    def what_drains_ends_in_time(self) -> None:
+        if self.draining:
+            assert not self.idle, "idle, although nobody will come"
+            under_way = self.pool.calls or self.pool.open
+            assert self.quiet.done() == (self.pool.closed or not under_way), "an end that is told too early, or not at all"
 
     @invariant()
     def an_answer_is_its_own(self) -> None:
@@ -366,7 +426,8 @@ class PoolMachine(RuleBasedStateMachine):
             if one.task.cancelled():
                 assert asyncio.CancelledError in one.may_fail
             elif (error := one.task.exception()) is not None:
-                assert isinstance(error, (*one.may_fail, aioreq.ClientClosed) if self.closed else tuple(one.may_fail)), error
+                ended = self.closed or self.draining
+                assert isinstance(error, (*one.may_fail, aioreq.ClientClosed) if ended else tuple(one.may_fail)), error
                 assert str(error)
             else:
                 assert one.task.result() == one.target
@@ -376,7 +437,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.complaints == []
 
     def queue(self, host: str) -> Any:
-        return next(queue for route, queue in self.pool._queues.items() if route.origin.host == host)
+        return next(queue for route, queue in self.pool.slots.queues.items() if route.origin.host == host)
 
     # -- what holds once all is quiet
 
@@ -386,13 +447,15 @@ class PoolMachine(RuleBasedStateMachine):
         pool, limits = self.pool, self.limits
         assert not self.handed_over, "a connection that nobody holds"
         waiting = self.waiting()
-        assert pool.waiting == len(waiting) == sum(len(queue.waiters) for queue in pool._queues.values())
+        assert pool.waiting == len(waiting) == sum(len(queue.waiters) for queue in pool.slots.queues.values())
         assert pool.open == len(self.alive) + len(self.connector.dials), "a slot that nobody holds"
-        assert set(pool._queue_of) == set(self.alive)
-        assert not any(queue.open == 0 and not queue.waiters for queue in pool._queues.values()), "an empty queue was kept"
-        for queue in pool._blocked:
+        assert set(pool.slots.queue_of) == set(self.alive)
+        assert not any(queue.open == 0 and not queue.waiters for queue in pool.slots.queues.values()), "an empty queue was kept"
+        for queue in pool.slots.blocked:
             assert queue.waiters, "a key in line for a slot that nobody waits for"
             assert not limits.per_host or queue.open < limits.per_host, "a key in line for a slot that it must not have"
+        if self.draining and not self.running:
+            assert self.quiet.done()
         if self.closed:
             assert not self.running
             assert pool.open == 0
@@ -427,8 +490,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.loop.call_soon(self.pool.close)
             self.settle()
             self.an_answer_is_its_own()
-            assert not self.pool._idle
-            assert not self.pool._blocked
+            assert not self.pool.slots.idle
+            assert not self.pool.slots.blocked
             assert self.complaints == []
         finally:
             # Also behind a failure: hypothesis goes on looking for a shorter one.

@@ -126,7 +126,7 @@ STALLS = {
     "before-head": (b"", "before any byte of the response"),
     "in-status-line": (b"HTTP/1.", "during the response's head"),
     "in-head": (b"HTTP/1.1 200 OK\r\nContent-", "during the response's head"),
-    "behind-interim": (b"HTTP/1.1 103 Early Hints\r\n\r\n", "during the response's head"),
+    "behind-interim": (b"HTTP/1.1 103 Early Hints\r\n\r\n", "after a 103, before the final response"),
     "behind-head": (HEAD, "during the response's body"),
     "in-body": (HEAD + b"12345", "during the response's body"),
     "in-chunked-body": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "during the response's body"),
@@ -219,7 +219,7 @@ async def test_a_reader_that_ends_leaves_the_next_requests_limit_alone(server: S
     async with aioreq.Client(retry=0) as client:
 
         async def next_in_line() -> None:
-            while not client.pool()._idle:  # noqa: ASYNC110 -- steps in before the reader of the first body is woken
+            while not client.pool().slots.idle:  # noqa: ASYNC110 -- steps in before the reader of the first body is woken
                 await asyncio.sleep(0)
             await client.get(server.url + "/second", timeout=Timeout(read=SHORT))
 
@@ -285,7 +285,7 @@ async def test_a_peer_that_takes_little_at_a_time(server: Server) -> None:
     async with aioreq.Client(retry=0) as client:
         await client.get(server.url)
         # No system buffer that hides what the peer does.
-        [connection] = client.pool()._idle
+        [connection] = client.pool().slots.idle
         assert connection.transport is not None
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
         response = await client.post(server.url, content=bytes(120_000), timeout=Timeout(write=3 * SHORT))
@@ -424,7 +424,7 @@ async def test_no_limit_at_all(plain: tuple[Server, aioreq.Client]) -> None:
 def armed(loop: asyncio.AbstractEventLoop) -> list[Any]:
     """Timers of ours that will fire."""
     handles: list[Any] = loop._scheduled  # type: ignore[attr-defined]
-    ours = ("aioreq.connection", "aioreq.pool")
+    ours = ("aioreq.connection", "aioreq.pool", "aioreq.slots")
     return [timer for timer in handles if not timer.cancelled() and type(getattr(timer._callback, "__self__", None)).__module__ in ours]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import socket
 import ssl
 import threading
 import time
@@ -18,10 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import aioreq
-import aioreq.dialer
 import aioreq.tls
 from aioreq import TLS, Limits, Timeout
-from aioreq.dns import Address
 from aioreq.testing import Authority, Close, ReadBytes, Reset, Server, Stall, httpbin
 from aioreq.tls import context_for
 
@@ -158,15 +155,15 @@ def private_pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) 
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
-async def test_an_absolute_name_is_checked_without_its_dot(authority: Authority, ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_absolute_name_is_checked_without_its_dot(authority: Authority, ca: Path) -> None:
     asked = []
 
-    async def resolve(host: str, port: int) -> list[Address]:
-        asked.append(host)
-        return [Address(socket.AF_INET, ("127.0.0.1", port))]
+    class Loopback:
+        async def resolve(self, host: str, port: int) -> list[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
 
-    monkeypatch.setattr(aioreq.dialer, "resolve", resolve)
-    async with Server(tls=authority, routes=httpbin) as server, aioreq.Client(verify=ca) as client:
+    async with Server(tls=authority, routes=httpbin) as server, aioreq.Client(verify=ca, resolver=Loopback()) as client:
         assert (await client.get(f"https://localhost.:{server.port}/id/1")).text == "1"
     assert asked == ["localhost."]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..errors import AioreqError
 from ..models import Request, Response, StreamResponse
 
 if TYPE_CHECKING:
@@ -50,4 +51,9 @@ class PoolMiddleWare(MiddleWare):
     """The last link: a connection of the client's pool."""
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
-        return await client.pool().send(request)
+        try:
+            return await client.pool().send(request)
+        except AioreqError as error:
+            if error.request is None:
+                error.request = request  # the one that failed: behind redirects another than the client's
+            raise

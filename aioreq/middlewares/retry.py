@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from ..config import Retry
-from ..errors import CertificateError, ConnectError, ConnectionLost
+from ..errors import CertificateError, ConnectError, ConnectionLost, ProxyError
 from ..models import Request, Response, StreamResponse
 from .base import MiddleWare
 
@@ -18,7 +18,10 @@ __all__ = ["RetryMiddleWare"]
 
 
 class RetryMiddleWare(MiddleWare):
-    """By the request's `Retry`: no connection, or one that was lost before any byte of the response."""
+    """By the request's `Retry`: no connection, or one that was lost before any byte of the response.
+
+    A 417 to `Expect: 100-continue` is answered without that field, once (RFC 9110 section 10.1.1); it doesn't count.
+    """
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         retry = request.retry
@@ -26,7 +29,13 @@ class RetryMiddleWare(MiddleWare):
         failed = 0
         while True:
             try:
-                return await self.next_middleware.process(attempt, client)
+                response = await self.next_middleware.process(attempt, client)
+                if response.status != 417 or not attempt.expects_continue or not attempt.replayable:
+                    return response
+                response.drop()
+                request = request.replace()
+                request.remove_fields("Expect")
+                pause = 0.0
             except (ConnectError, ConnectionLost) as error:
                 failed += 1
                 if retry is None or failed > retry.attempts or not _may_retry(request, error, retry):
@@ -37,13 +46,15 @@ class RetryMiddleWare(MiddleWare):
                 if request.deadline is not None and request.deadline.left(asyncio.get_running_loop().time()) <= pause:
                     error.add_note(f"attempt {failed}; the total limit of {request.deadline.seconds:g} s leaves no time for another")
                     raise
-            await asyncio.sleep(pause)
+            await client.pool().pause(pause)
             attempt = request.replace()
 
 
 def _may_retry(request: Request, error: ConnectError | ConnectionLost, retry: Retry) -> bool:
     if isinstance(error, CertificateError) or (isinstance(error, ConnectionLost) and error.response_started):
         return False
+    if isinstance(error, ProxyError) and error.status is not None and error.status < 500:
+        return False  # it will say the same again: 407 wants credentials, 403 doesn't want this host
     return request.method in retry.methods and request.replayable
 
 

@@ -1,0 +1,149 @@
+"""What a request leaves behind goes at once, by its count of references: nothing of it waits for the collector.
+
+A closed connection has buffers, over TLS a quarter of a megabyte of them, and an error has what had arrived: in cycles they would pile up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from aioreq import AioreqError, Client, IncompleteBody, ReadTimeout, RemoteProtocolError, Timeout
+from aioreq.connection import Connection
+from aioreq.testing import Close, Reset, Server, Stall
+
+pytestmark = pytest.mark.usefixtures("no_hanging")
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+
+
+@pytest.fixture
+def left_to_the_collector() -> Iterator[Callable[[], Counter[str]]]:
+    """Our own objects, not the test server's, that stand in cycles nobody refers to."""
+
+    def look() -> Counter[str]:
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        types = [type(item) for item in gc.garbage]
+        return Counter(cls.__name__ for cls in types if f"{cls.__module__}.".startswith("aioreq.") and ".testing." not in cls.__module__)
+
+    gc.collect()
+    gc.disable()
+    yield look
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+async def answered(client: Client, server: Server) -> None:
+    assert (await client.get(server.url + "/get")).status == 200
+
+
+async def closed_after_the_answer(client: Client, server: Server) -> None:
+    assert (await client.get(server.url + "/get", headers={"Connection": "close"})).status == 200
+
+
+async def refused(client: Client, server: Server) -> None:
+    assert (await client.get(server.url + "/status/404")).status == 404
+
+
+async def cut(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Close())
+    with pytest.raises(IncompleteBody):
+        await client.get(server.url)
+
+
+async def reset(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Reset())
+    with pytest.raises(IncompleteBody):
+        await client.get(server.url)
+
+
+async def broken(client: Client, server: Server) -> None:
+    server.script(b"HTTP/1.1 200 OK\nContent-Length: 10\n\n", Stall())
+    with pytest.raises(RemoteProtocolError):
+        await client.get(server.url)
+
+
+async def timed_out(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Stall())
+    with pytest.raises(ReadTimeout):
+        await client.get(server.url, timeout=Timeout(read=0.05))
+
+
+async def cancelled(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Stall())
+    asked = asyncio.ensure_future(client.get(server.url))
+    await server.until(lambda: bool(server.requests))
+    asked.cancel()
+    await asyncio.wait([asked])
+
+
+async def streamed(client: Client, server: Server) -> None:
+    async with client.stream("GET", server.url + "/bytes/200000") as response:
+        assert len(b"".join([chunk async for chunk in response.content])) == 200_000
+
+
+async def left_early(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Stall())
+    async with client.stream("GET", server.url) as response:
+        async for chunk in response.content:
+            assert chunk == b"hello"
+            break
+
+
+async def cut_while_streamed(client: Client, server: Server) -> None:
+    server.script(HEAD, b"hello", Close())
+    with pytest.raises(IncompleteBody):
+        async with client.stream("GET", server.url) as response:
+            async for _ in response.content:
+                pass
+
+
+async def not_connected(client: Client, server: Server) -> None:
+    with pytest.raises(AioreqError):
+        await client.get("http://127.0.0.1:9/", retry=0)
+
+
+ENDS = (
+    answered,
+    closed_after_the_answer,
+    refused,
+    cut,
+    reset,
+    broken,
+    timed_out,
+    cancelled,
+    streamed,
+    left_early,
+    cut_while_streamed,
+    not_connected,
+)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+async def test_nothing_waits_for_the_collector(
+    server: Server,
+    tls_server: Server,
+    tls: bool,
+    end: Callable[[Client, Server], Awaitable[None]],
+    left_to_the_collector: Callable[[], Counter[str]],
+) -> None:
+    origin = tls_server if tls else server
+    async with Client(verify=tls_server.client_context(), retry=0) as client:
+        await end(client, origin)
+        pool = client.pool()  # held: a client's own parts, one of each, may wait for the collector
+    await origin.until(lambda: not origin.connections)
+    await asyncio.sleep(0.01)  # until the transports have told
+    assert [item for item in gc.get_objects() if isinstance(item, Connection)] == []
+    assert pool.open == 0
+    left = left_to_the_collector()
+    if end is cut_while_streamed:
+        # A body tells its error as often as it is asked, so the two hold each other; the connection isn't held by them.
+        left = Counter({name: count for name, count in left.items() if name in ("Connection", "ResponseParser")})
+    assert left == {}

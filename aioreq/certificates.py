@@ -78,9 +78,10 @@ def check_pins(tls: TLS, connected: ssl.SSLObject, peer: str) -> None:
 def handshake_error(error: Exception, tls: TLS, peer: str, host: str) -> TLSError:
     """Why the handshake with `peer` failed, and what may help."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = str(error.verify_message).rstrip(".")
+        # Only OpenSSL's own errors have all of this; the system's verdict comes by truststore.
+        why = str(getattr(error, "verify_message", None) or error).rstrip(".")
         says = _described(getattr(error, "offered", None) or {})
-        hint = _certificate_hint(error.verify_code, tls)
+        hint = _certificate_hint(getattr(error, "verify_code", 0), tls)
         return CertificateError(f"the certificate of {peer} is not valid for {host!r}: {why}" + (says and f"; {says}") + hint)
     return TLSError(f"the TLS handshake with {peer} failed: {_words(error)}{_hint(error)}")
 
@@ -97,7 +98,7 @@ def _name(error: Exception) -> str:
     if not isinstance(error, ssl.SSLError):
         return ""
     # Python doesn't know all of the names: then it has the words in a message of its own, "[SSL] tlsv1 alert ... (_ssl.c:1000)".
-    name: str = error.reason or re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)$", "", error.args[-1]).replace(" ", "_").upper()
+    name: str = error.reason or re.sub(r"^\[.*?\] | \(_ssl\.c:\d+\)$", "", str(error)).replace(" ", "_").upper()
     return name
 
 

@@ -190,9 +190,11 @@ class Client:
         return response
 
     async def _through_chain(self, request: Request) -> Response | StreamResponse:
-        if self._closed:
-            raise ClientClosed("the client is closed", request=request)
-        pool = self.pool()
+        latest_loop, pool = self._latest  # of none, once the client is closed
+        if pool is None or latest_loop is not asyncio.get_running_loop():
+            if self._closed:
+                raise ClientClosed("the client is closed", request=request)
+            pool = self.pool()
         pool.calls += 1
         try:
             return await self.middlewares.process(request, self)

@@ -180,7 +180,7 @@ class TLS:
 
     >>> TLS(verify=False).verify
     False
-    >>> TLS(fingerprint="AB:" * 31 + "AB") == TLS(fingerprint=b"\xab" * 32)
+    >>> TLS(fingerprint="AB:" * 31 + "AB") == TLS(fingerprint=b"\\xab" * 32)
     True
     """
 

@@ -72,8 +72,8 @@ class Connection:
         self._size = 0
         self._body: ResponseBody | None = None
         self._trailers: list[tuple[bytes, bytes]] = []
-        self._transfer = Transfer(self.info, None, 0.0)
-        self._interim = 0  # the status of the last 1xx
+        self._transfer = Transfer()
+        self._interim = 0  # the status of a 1xx that came before the final response
         self._ended = False
         self._began = 0.0
         self._close_asked = False
@@ -102,8 +102,12 @@ class Connection:
         self._request = request
         self._began = now
         self._close_asked = close_asked
-        self._transfer = Transfer(self.info, None if self.served else self.opening, self.queued)
-        self._interim = self.queued = 0
+        transfer = self._transfer = Transfer()
+        transfer.info, transfer.began = self.info, perf_counter()
+        if not self.served:
+            transfer.opening = self.opening
+        if self.queued:
+            transfer.queued, self.queued = self.queued, 0.0
         self._parser.expect(request.method)
         timeout = request.timeout
         self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
@@ -115,7 +119,7 @@ class Connection:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
-            self._transfer.sent = INFINITE
+            transfer.sent = INFINITE
             self._upload = Upload(self.loop, self.transport, timeout.write, self._uploaded, self._watch)
             self._upload.start(body, self._write_paused, self.secure, request.expects_continue)
         if self._upload is None:
@@ -311,23 +315,24 @@ class Connection:
                 self._upload.go_on()
             request.inform(status, fields)
             return
-        if status == 101 and request.field("upgrade") is None:
-            raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
         if not self.served:
             self.keep_for = kept_for(fields)
         if self._interim:
-            self._transfer.started = perf_counter()
-        self._transfer.close_delimited = self._parser.close_delimited
+            self._interim, self._transfer.started = 0, perf_counter()
         if self._upload is not None and (self._upload.waits or (status >= 300 and not self._parser.keep_alive)):
             # Nobody wants the body (RFC 9110 section 10.1.1, RFC 9112 section 9.5). What isn't sent is still owed: see _settle.
             self._upload.cease()
             self._want(self.loop.time())
         expected = self._parser.content_length
+        if expected is None and self._parser.close_delimited:
+            self._transfer.close_delimited = True
         if not request.stream and 200 <= status < 300:
             self._head = (version, status, reason, fields)
             if expected is not None and expected > request.most_body and request.method != "HEAD" and status != 204:
                 raise body_too_large(request.most_body)
             return
+        if status == 101 and request.field("upgrade") is None:
+            raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
         future, self._future = self._future, None
         assert future is not None
         self._wanted_since = INFINITE

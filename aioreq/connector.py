@@ -10,7 +10,8 @@ import asyncio
 import errno
 import os
 import socket
-from typing import NamedTuple, cast
+import ssl
+from typing import NamedTuple
 
 from .certificates import check_pins, handshake_error
 from .config import TLS, Limits
@@ -79,7 +80,7 @@ class Connector:
                 assert isinstance(carrier, socket.socket)
                 await self._loop.create_connection(lambda: self._face(connection), sock=carrier)
         except BaseException:
-            connection.close(clean=False)  # uvloop's TLS would write to a transport that it has closed by itself
+            connection.close()
             _drop(carrier)
             raise
         opening.end()
@@ -107,20 +108,30 @@ class Connector:
         context = await context_for(tls)
         opening.begin("tls", f"the TLS handshake with {_peer_of(carrier) if isinstance(carrier, socket.socket) else peer}")
         name = tls.server_hostname or host.rstrip(".")  # RFC 6066 section 3: without the dot of a name that is absolute
+        below = carrier
         # The caller bounds the handshake; the loop's own limit only has to stand behind it.
         try:
-            if isinstance(carrier, socket.socket):
+            if isinstance(carrier, socket.socket) and _is_uvloop(self._loop):
+                # A handshake that is cancelled in its first turn uvloop keeps for good, unless the transport below it is ours to abort.
+                below, bare = await self._loop.create_connection(_Bare, sock=carrier)
+                if bare.spoken:
+                    raise _not_tls()
+            if isinstance(below, socket.socket):
                 transport, _ = await self._loop.create_connection(
-                    lambda: face, sock=carrier, ssl=context, server_hostname=name, ssl_handshake_timeout=3600
+                    lambda: face, sock=below, ssl=context, server_hostname=name, ssl_handshake_timeout=3600
                 )
             else:
-                started = await self._loop.start_tls(carrier, face, context, server_hostname=name, ssl_handshake_timeout=3600)
+                started = await self._loop.start_tls(below, face, context, server_hostname=name, ssl_handshake_timeout=3600)
                 if started is None or started.is_closing():  # the tunnel ended in order: neither loop takes that for an error
                     raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-                transport = cast(asyncio.Transport, started)
+                transport = started
                 face.connection_made(transport)
-        except OSError as error:
-            raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
+        except BaseException as error:
+            if isinstance(below, asyncio.Transport) and below is not carrier:
+                below.abort() if isinstance(error, asyncio.CancelledError) else below.close()  # an alert may be on its way out
+            if isinstance(error, OSError):
+                raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
+            raise
         check_pins(tls, transport.get_extra_info("ssl_object"), peer)
 
     def _face(self, connection: Connection) -> asyncio.BaseProtocol:
@@ -130,7 +141,27 @@ class Connector:
 
 def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `get_buffer` and `buffer_updated` follow each other at once, so that one buffer serves every connection of the loop."""
-    return isinstance(loop, asyncio.SelectorEventLoop) or (os.name == "posix" and type(loop).__module__.split(".")[0] == "uvloop")
+    return isinstance(loop, asyncio.SelectorEventLoop) or (os.name == "posix" and _is_uvloop(loop))
+
+
+class _Bare(asyncio.Protocol):
+    """What is below TLS before it begins; a server that speaks then doesn't speak TLS."""
+
+    spoken = False
+
+    def data_received(self, data: bytes) -> None:
+        self.spoken = True
+
+
+def _not_tls() -> ssl.SSLError:
+    """What OpenSSL says of bytes that are no TLS."""
+    error = ssl.SSLError(1, "wrong version number")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
+    return type(loop).__module__.split(".")[0] == "uvloop"
 
 
 def _peer_of(sock: socket.socket) -> str:

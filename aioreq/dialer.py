@@ -73,13 +73,17 @@ class Dialer:
         opening.begin("dns", "the name lookup")
         addresses = self._from_here(host, port, await self.addresses(host, port))
         failures: dict[Address, Exception] = {}
-        if len(addresses) == 1:
-            opening.begin("connect", _handshakes(addresses, failures))
-            sock = await self._attempt(loop, addresses[0], failures)
-        else:
-            sock = await self._race(loop, _interleaved(addresses), failures, opening)
+        sock = None
+        try:
+            if len(addresses) == 1:
+                opening.begin("connect", _handshakes(addresses, failures))
+                sock = await self._attempt(loop, addresses[0], failures)
+            else:
+                sock = await self._race(loop, _interleaved(addresses), failures, opening)
+        finally:
+            if sock is None:  # none answered, or none before the caller's time was up: the name may have moved
+                self._names.forget(host, port)
         if sock is None:
-            self._names.forget(host, port)
             listed, last = _listed(failures), next(reversed(failures.values()), None)
             failures.clear()  # each of them holds it, by a frame of its traceback
             raise ConnectError(f"no connection to {host}:{port} ({listed})") from last
@@ -94,9 +98,9 @@ class Dialer:
         addresses = await self._names.lookup(host, port)
         if self.guard is None:
             return addresses
-        admitted = [address for address in addresses if self.guard.admits(host, port, address.sockaddr[0])]
+        admitted = [address for address in addresses if self.guard.admits(host, port, address.text)]
         if not admitted:
-            raise refusal(self.guard, host, port, [address.sockaddr[0] for address in addresses])
+            raise refusal(self.guard, host, port, [address.text for address in addresses])
         return admitted
 
     def _check_peer(self, guard: Guard, host: str, port: int, sock: socket.socket) -> None:
@@ -117,7 +121,7 @@ class Dialer:
         reachable = [address for address in addresses if address.family == self._local.family]
         if not reachable:
             family = "IPv4" if self._local.family == socket.AF_INET else "IPv6"
-            found = ", ".join(address.sockaddr[0] for address in addresses)
+            found = ", ".join(address.text for address in addresses)
             raise ConnectError(
                 f"no connection to {host}:{port}: it has no {family} address ({found}), and local_address={self._local.sockaddr[0]!r} "
                 f"reaches no others"
@@ -231,12 +235,12 @@ def _interleaved(addresses: list[Address]) -> list[Address]:
 
 
 def _handshakes(addresses: Collection[Address], failures: dict[Address, Exception]) -> str:
-    under_way = ", ".join(address.sockaddr[0] for address in addresses)
+    under_way = ", ".join(address.text for address in addresses)
     return f"the TCP handshake with {under_way}" + (f" ({_listed(failures)})" if failures else "")
 
 
 def _listed(failures: dict[Address, Exception]) -> str:
-    return "; ".join(f"{address.sockaddr[0]}: {reason(error)}" for address, error in failures.items())
+    return "; ".join(f"{address.text}: {reason(error)}" for address, error in failures.items())
 
 
 def _bind(sock: socket.socket, local: Address) -> None:

@@ -33,6 +33,12 @@ class Address(NamedTuple):
     family: int
     sockaddr: tuple[Any, ...]
 
+    @property
+    def text(self) -> str:
+        """The address as text, with the number of its interface where it is bound to one."""
+        host, _, *rest = self.sockaddr
+        return f"{host}%{rest[1]}" if rest and rest[1] else str(host)
+
 
 _Key: TypeAlias = tuple[str, int]
 

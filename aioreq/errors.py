@@ -109,9 +109,10 @@ class CertificateError(TLSError):
 
 
 class ProxyError(ConnectError):
-    """The proxy refused, went away or broke its protocol; nothing was sent to the origin.
+    """The proxy can't be reached, refused, went away or broke its protocol; nothing was sent to the origin.
 
-    `status` is the status of an HTTP proxy's refusal (407: it wants credentials), None where it had none.
+    `status` is the status of an HTTP proxy's refusal (407: it wants credentials), None where it had none. A refusal below 500 is never
+    tried again. What an HTTP proxy answers to an http:// request is a response like any other.
     """
 
     status: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import iscoroutinefunction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -241,7 +242,12 @@ class PublicOnly:
 def guard_of(value: Guard | None) -> Guard | None:
     """The guard that a user's `guard=` means. Errors: TypeError, here and not when it is first asked."""
     given: Any = value
-    if given is None or (isinstance(given, Guard) and not isinstance(given, type)):
+    if given is None:
+        return None
+    if isinstance(given, Guard) and not isinstance(given, type):
+        for name in ("check_origin", "admits", "admits_proxy"):
+            if iscoroutinefunction(getattr(given, name)):  # its answer, a coroutine, would be a yes
+                raise TypeError(f"guard=: {type(given).__name__}.{name} is asked and not awaited: make it a plain `def`")
         return value
     what = f"the class {given.__name__}: give an object of it" if isinstance(given, type) else type(given).__name__
     raise TypeError(f"guard= takes an aioreq.PublicOnly, or an object with all that aioreq.Guard names, not {what}")

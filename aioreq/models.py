@@ -28,7 +28,7 @@ __all__ = ["AuthTypes", "Deadline", "Request", "Response", "ResponseHead", "Stre
 
 AuthTypes = Any  # (user, password) or a value of aioreq.auth: checked where it is used
 
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS, _DEFAULT_TLS = Limits(), TLS()
 
 
 class Deadline:
@@ -111,7 +111,7 @@ class Request:
         # What the client settles before sending; a user of Request alone need not know them.
         self.cookies: dict[str, str] | None = None
         self.defaults: HeaderBlock = EMPTY
-        self.tls: TLS | None = None
+        self.tls: TLS = _DEFAULT_TLS  # never None: what has an https URL must not go out in the clear
         self.dialer: Dialer | None = None
         self.proxies: Proxies | None = None
         self.retry: Retry | None = None

@@ -43,7 +43,7 @@ class Pool:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, dialer: Dialer = _DIALER) -> None:
         self.loop = loop
         self.limits = limits
-        self.dialer = dialer  # for a request that no client settled: a middleware's own, say
+        self.dialer = dialer  # for a request that no client settled
         self.connector = Connector(loop, limits)
         self.slots = Slots(loop, limits)
         self.closed = False

@@ -36,8 +36,9 @@ class Proxy:
 
     The scheme says how it is spoken to: `http`, `https` (TLS to the proxy), `socks4`, `socks5` (names are resolved here), `socks4a`,
     `socks5h` (by the proxy). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a BasicAuth, or stands
-    percent-encoded in the URL; SOCKS4 has only a user. `headers` are fields for an HTTP proxy alone, never sent to an origin. `tls` is how
-    an https proxy is spoken to, `TLS()` by default; a request's or client's own `verify=` is about origins.
+    percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone,
+    never sent to an origin; a CONNECT carries no others, not even a User-Agent. `tls` is how an https proxy is spoken to, `TLS()` by
+    default; a request's or client's own `verify=` is about origins.
 
     SOCKS needs the package python-socks: `pip install 'aioreq[socks]'`. Errors: InvalidURL, InvalidHeader, ValueError.
 

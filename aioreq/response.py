@@ -250,7 +250,7 @@ class StreamResponse(ResponseHead):
     `async with client.stream(...)` does too.
     """
 
-    __slots__ = ("_body", "_pieces", "_whole")
+    __slots__ = ("_body", "_pieces", "_raw_pieces", "_whole")
 
     def __init__(
         self,
@@ -265,6 +265,7 @@ class StreamResponse(ResponseHead):
         super().__init__(request, version, status, reason, fields, transfer)
         self._body = body
         self._pieces: Pieces | None = None
+        self._raw_pieces: Pieces | None = None
         self._whole: Response | None = None  # once it was read
 
     def _decoder(self) -> Decoder | None:
@@ -285,8 +286,10 @@ class StreamResponse(ResponseHead):
         return self._pieces.of_size(size)
 
     def iter_raw(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, still encoded."""
-        return Pieces(self._body, request=self.request)
+        """The body as it arrives, still encoded; each time the same iterator, as `content` is."""
+        if self._raw_pieces is None:
+            self._raw_pieces = Pieces(self._body, request=self.request)
+        return self._raw_pieces
 
     async def read(self) -> bytes:
         """The whole decoded body, at most `max_body` bytes. It is kept: a second call gives the same."""

@@ -88,29 +88,25 @@ class Opening:
 class Transfer:
     """One exchange, noted down while it runs: the connection writes its moments here, the response tells them.
 
-    `opening` is None where the connection had served before. `sent` is infinite while the request is still being sent; `started` (the
-    final response's first byte) and `ended` are 0.0 until then.
+    `opening` stays None where the connection had served before. `sent` is 0.0 for a request that went out at once, and infinite while one
+    is still being sent; `started` (the final response's first byte) and `ended` are 0.0 until then.
     """
 
-    __slots__ = ("_info", "_opening", "_queued", "began", "close_delimited", "ended", "sent", "started")
-
-    def __init__(self, info: ConnectionInfo, opening: Opening | None, queued: float) -> None:
-        self._info = info
-        self._opening = opening
-        self._queued = queued
-        self.close_delimited = False
-        self.began = self.sent = perf_counter()
-        self.started = self.ended = 0.0
+    # Neither slots nor an __init__: there is one for each exchange, and most set but three of these.
+    info = ConnectionInfo()
+    opening: Opening | None = None
+    queued = began = sent = started = ended = 0.0
+    close_delimited = False
 
     @property
     def connection(self) -> ConnectionInfo:
-        return replace(self._info, reused=self._opening is None, close_delimited=self.close_delimited)
+        return replace(self.info, reused=self.opening is None, close_delimited=self.close_delimited)
 
     @property
     def timings(self) -> Timings:
         end = self.ended or perf_counter()
         started = self.started or end
-        sent = min(self.sent, started)
-        opening = self._opening
+        sent = min(self.sent or self.began, started)
+        opening = self.opening
         dns, connect, tls = (0.0, 0.0, 0.0) if opening is None else (opening.dns, opening.connect, opening.tls)
-        return Timings(self._queued, dns, connect, tls, send=sent - self.began, wait=started - sent, receive=end - started)
+        return Timings(self.queued, dns, connect, tls, send=sent - self.began, wait=started - sent, receive=end - started)

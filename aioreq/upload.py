@@ -174,19 +174,19 @@ class Upload:
         view = memoryview(data)
         for start in range(0, len(data), CHUNK):
             piece = view[start : start + CHUNK]
-            if self._unread():
-                await asyncio.sleep(0)  # the loop finds it,
-                await asyncio.sleep(0)  # and has read it by now
+            for _ in range(3):
+                # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn. What is unread it finds in
+                # one turn, and has read in the next.
+                if self._at_once < CHUNK and not self._unread():
+                    break
+                self._at_once = 0
+                await asyncio.sleep(0)
             self._at_once += len(piece)
             if not self._transport.is_closing():
                 self._transport.write(piece)
             # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
             if self._paused or self._transport.is_closing():
                 await self._until_writable()
-            elif self._at_once >= CHUNK:
-                # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn.
-                self._at_once = 0
-                await asyncio.sleep(0)
 
     def _unread(self) -> bool:
         """Whether something has arrived over TLS that the loop hasn't read: were it an answer, a write that fails would destroy it."""

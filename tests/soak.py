@@ -48,7 +48,7 @@ MEGABYTE = 1 << 20
 PATTERN = (bytes(range(251)) * (MEGABYTE // 251 + 1))[:MEGABYTE]
 SAMPLES = 40
 WARM_UP = 0.2  # of the run: until then caches and the allocator's arenas fill
-SPARE = 8  # descriptors besides connections: files, lookups, sockets on their way out
+SPARE = 0.3  # descriptors besides, for each connection: one that is closed goes a turn of the loop behind its slot
 
 
 def body_of(asked: str, size: int) -> bytes:
@@ -106,7 +106,8 @@ def answer(request: Request) -> Reply | Script | Awaitable[Reply]:
             return Script((Reply(413, body=body).encode(request)[0], Reset()))
     # The rest begins a good answer, of declared length or chunked, and breaks somewhere in it.
     wire, _ = Reply(body=body, framing="chunked" if len(asked) % 2 else "length").encode(request)
-    at = int(fraction * len(wire))
+    start = wire.index(b"\r\n\r\n") + 4 if "behind-head" in query else 0
+    at = start + int(fraction * (len(wire) - start))
     ends: dict[str, Any] = {"cut": Close(), "reset": Reset(), "stall": Stall()}
     if what == "drip":
         step = len(wire) // 10 + 1
@@ -252,7 +253,8 @@ class Soak:
         """Asks for a body of a size up to `limit`, and compares it."""
         size = self.random.randrange(limit + 1)
         place = self.random.random() if at is None else at
-        url = f"{way.url}/{what}/{asked}?size={size}&at={place:.6f}"
+        # Squid takes the first bytes of a status line for a whole answer without a head, as HTTP/0.9 had it.
+        url = f"{way.url}/{what}/{asked}?size={size}&at={place:.6f}{'' if way.faithful or at is not None else '&behind-head=1'}"
         response = await self.client.request(method, url, proxy=way.proxy, raise_for_status=True, **options)
         expected = b"" if method == "HEAD" else body_of(asked, size)
         if response.content != expected:
@@ -538,7 +540,7 @@ async def run(chosen: argparse.Namespace, ways: list[Way], ca: str, server: int)
         faults.append(f"{len(wrong)} answers or errors that must not be")
     if growth > chosen.growth:
         faults.append(f"the memory grew by {growth:.1f} MB (--growth {chosen.growth:g})")
-    if most > before + limits.connections + SPARE:
+    if most > before + limits.connections * (1 + SPARE):
         faults.append(f"{most} descriptors at a time, with {limits.connections} connections allowed")
     if after != before:
         faults.append(f"{after - before} descriptors are left")

@@ -93,8 +93,13 @@ class StrictServer:
                     return "close_notify"
 
     async def ended(self, *ends: str) -> None:
-        """Waits until as many connections have ended, and compares how."""
+        """Waits until as many connections have ended, and compares how; "aborted" is any end without a close_notify."""
+        await self.until(lambda: len(self.ends) >= len(ends))
+        found = ["aborted" if want == "aborted" and end in ("FIN", "RST") else end for want, end in zip(ends, self.ends, strict=True)]
+        assert found == list(ends), self.ends
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for something that a thread of the server's brings about."""
         async with asyncio.timeout(PATIENCE):
-            while len(self.ends) < len(ends):  # noqa: ASYNC110 (threads ring no bell)
+            while not condition():  # noqa: ASYNC110 (threads ring no bell)
                 await asyncio.sleep(0.001)
-        assert tuple(self.ends) == ends

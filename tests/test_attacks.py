@@ -89,3 +89,16 @@ async def test_a_post_is_not_written_to_a_connection_that_has_just_been_closed()
                 server.wait(lambda: all(connection.idle for connection in server.connections))
                 server.push(Close())
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "connect"])
+async def test_connect_is_for_tunnels_alone(server: Server, client: aioreq.Client, method: str) -> None:
+    with pytest.raises(aioreq.LocalProtocolError, match=r"CONNECT asks a proxy for a tunnel .*give proxy=") as caught:
+        await client.request(method, server.url + "/get")
+    assert caught.value.request is not None
+    with pytest.raises(aioreq.LocalProtocolError, match="CONNECT"):
+        await client.send(aioreq.Request("CONNECT", server.url))
+    with pytest.raises(aioreq.LocalProtocolError, match="CONNECT"):
+        async with client.stream(method, server.url):
+            pass
+    assert server.accepted == 0

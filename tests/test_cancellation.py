@@ -31,7 +31,7 @@ import aioreq.pool
 import aioreq.slots
 from aioreq.middlewares import MiddleWare, default_middlewares
 from aioreq.models import Request, Response, StreamResponse
-from aioreq.testing import Close, Pause, Reply, Script, Server, StopReading, httpbin
+from aioreq.testing import Close, Connection, Pause, Reply, Script, Server, StopReading, httpbin
 from aioreq.testing import Request as Received
 from aioreq.upload import CHUNK
 
@@ -273,6 +273,14 @@ def routes(server: Server) -> None:
         body = gzip.compress(b"%08d" % int(request.params["n"]) * (150 * 1024), compresslevel=0)
         return Reply(200, [("Content-Encoding", "gzip")], body)
 
+    async def echo_scripted(connection: Connection) -> None:
+        body = (await connection.read_body(1 << 30)).body
+        await connection.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    hints: list[Any] = [b"HTTP/1.1 103 Early Hints\r\n\r\n", Pause(0)] * 12
+    server.route("/consenting", Script((Pause(0.002), b"HTTP/1.1 100 Continue\r\n\r\n", echo_scripted)), early=True)
+    server.route("/hinting", Script((*hints, echo_scripted)), early=True)
+
     server.route("/deaf", Script((StopReading(), Pause(0.05), Close())), early=True)
 
 
@@ -445,14 +453,24 @@ class Campaign:
         expect(response.content, b"".join(pieces))
 
     async def ask_upload_to_the_brim(self, server: Server, number: int) -> None:
-        """As much as is written between two turns of the loop, with the end of the chunked body."""
-        piece = (b"%d," % number).ljust(CHUNK - len(b"FFFF\r\n\r\n0\r\n\r\n"), b".")
+        """As much as is written between two turns of the loop, and then the end of the chunked body."""
+        piece = (b"%d," % number).ljust(CHUNK - len(b"FFFF\r\n\r\n"), b".")
         response = await self.client.post(f"{server.url}/echo", content=_slow_pieces([piece]))
         expect(response.content, piece)
 
     async def ask_upload_of_bytes(self, server: Server, number: int) -> None:
         body = b"%08d" % number * 20_000
         expect((await self.client.put(f"{server.url}/echo", content=body)).content, body)
+
+    async def ask_upload_by_consent(self, server: Server, number: int) -> None:
+        pieces = [b"%d," % number] * 4
+        response = await self.client.post(f"{server.url}/consenting", content=_slow_pieces(pieces), headers={"Expect": "100-continue"})
+        expect(response.content, b"".join(pieces))
+
+    async def ask_upload_amid_hints(self, server: Server, number: int) -> None:
+        pieces = [b"%d," % number] * 12
+        response = await self.client.post(f"{server.url}/hinting", content=_slow_pieces(pieces))
+        expect(response.content, b"".join(pieces))
 
     async def ask_upload_of_a_file(self, server: Server, number: int) -> None:
         body = b"%08d" % number * 20_000

@@ -111,8 +111,9 @@ async def test_no_byte_of_a_request_goes_to_a_wrong_certificate(authority: Autho
         async with aioreq.Client(tls=TLS(ca=ca, fingerprint=OTHER)) as client:
             with pytest.raises(aioreq.CertificateError):
                 await client.get(server.url)
-        await server.ended("close_notify")
-        assert server.received == b""
+    # The handshake was whole for the server, and nothing came behind it.
+    assert server.ends in (["FIN"], ["close_notify"])
+    assert server.received == b""
 
 
 async def test_a_pin_decides_alone_where_nobody_verifies(serving: Callable[[bytes], ssl.SSLContext]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from aioreq import AioreqError, Client, IncompleteBody, ReadTimeout, RemoteProtocolError, Timeout
 from aioreq.connection import Connection
-from aioreq.testing import Close, Reset, Server, Stall
+from aioreq.testing import Close, Reset, Server, Stall, httpbin
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
@@ -147,3 +147,31 @@ async def test_nothing_waits_for_the_collector(
         # A body tells its error as often as it is asked, so the two hold each other; the connection isn't held by them.
         left = Counter({name: count for name, count in left.items() if name in ("Connection", "ResponseParser")})
     assert left == {}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_connecting_cancelled_at_any_moment(tls: bool) -> None:
+    # On uvloop, which keeps a handshake of its own that is cancelled in its first turn.
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with Server(routes=httpbin, tls=tls) as server, Client(verify=server.client_context() if tls else True, retry=0) as client:
+            loop = asyncio.get_running_loop()
+            for turns in range(300):
+                asked = asyncio.ensure_future(client.get(server.url + "/get", headers={"Connection": "close"}))
+                until = loop.time() + turns / 50_000
+                while loop.time() < until and not asked.done():  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                asked.cancel()
+                await asyncio.wait([asked])
+            await server.until(lambda: not server.connections)
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+            gc.collect()
+            alive = [item for item in gc.get_objects() if isinstance(item, Connection)]
+            if not alive:
+                break
+        assert alive == []
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -62,15 +62,17 @@ async def test_many_at_once(client: Client, origin: str) -> None:
 
 
 async def test_large_bodies_both_ways(client: Client, origin: str) -> None:
+    once = {"Connection": "close"}  # tinyproxy closes behind each plain response without a word, and a POST isn't sent twice
+
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(30):
             yield bytes(100_000)
 
     for folder in ("files", "chunked"):
-        response = await client.get(f"{origin}/{folder}/large")
+        response = await client.get(f"{origin}/{folder}/large", headers=once)
         assert response.content == content(FILES["large"])
-    assert (await client.post(f"{origin}/length", content=bytes(3_000_000))).text == "3000000"
-    assert (await client.post(f"{origin}/length", content=pieces(), headers={"Content-Length": "3000000"})).text == "3000000"
+    assert (await client.post(f"{origin}/length", content=bytes(3_000_000), headers=once)).text == "3000000"
+    assert (await client.post(f"{origin}/length", content=pieces(), headers=once | {"Content-Length": "3000000"})).text == "3000000"
     async with client.stream("GET", f"{origin}/files/large") as streamed:
         assert b"".join([chunk async for chunk in streamed.content]) == content(FILES["large"])
 
@@ -94,17 +96,21 @@ async def test_an_origin_that_refuses_connections(client: Client, proxy: Proxy) 
     assert client.pool().open == 0
 
 
-@pytest.mark.parametrize("turns", range(0, 60, 3))
-async def test_giving_up_at_any_moment_leaves_nothing(client: Client, origin: str, turns: int) -> None:
-    task = asyncio.create_task(client.get(f"{origin}/echo?id=given-up"))
-    for _ in range(turns):
-        await asyncio.sleep(0)
+@pytest.mark.parametrize("part", range(12))
+async def test_giving_up_at_any_moment_leaves_nothing(client: Client, origin: str, part: int) -> None:
+    """Not at a turn of the loop (test_tunnel.py does that), but at a time: real proxies take their own."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await client.get(f"{origin}/echo?id=timed", headers={"Connection": "close"})
+    task = asyncio.create_task(client.get(f"{origin}/echo?id=given-up", headers={"Connection": "close"}))
+    await asyncio.sleep((loop.time() - began) * part / 11)
     task.cancel()
     try:
         assert (await task).text == "given-up"
     except asyncio.CancelledError:
         pass
     assert (await client.get(f"{origin}/echo?id=next")).text == "next"
+    assert client.pool().open <= 1
 
 
 # -- credentials

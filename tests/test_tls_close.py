@@ -136,7 +136,7 @@ async def test_nobody_waits_for_the_peers_close_notify(authority: Authority, tls
         served: list[ssl.SSLSocket] = []
 
         def serve() -> None:
-            connection = context.wrap_socket(listener.accept()[0], server_side=True)
+            connection = context.wrap_socket(listener.accept()[0], server_side=True, suppress_ragged_eofs=False)
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             served.append(connection)
@@ -157,7 +157,6 @@ async def test_nobody_waits_for_the_peers_close_notify(authority: Authority, tls
         [connection] = served
         with connection:
             connection.settimeout(PATIENCE)
-            connection.suppress_ragged_eofs = False
             assert connection.recv(1) == b""
 
 
@@ -194,12 +193,12 @@ async def test_a_full_socket_holds_nobody_up(authority: Authority, tls: TLS) -> 
 async def test_a_request_that_was_cancelled(strict: StrictServer, tls: TLS) -> None:
     async with aioreq.Client(tls=tls) as client:
         request = asyncio.create_task(client.get(strict.url + "/hold"))
-        await asyncio.sleep(0.1)
+        await strict.until(lambda: b"/hold" in strict.received)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         strict.held.set()
-        await strict.ended("FIN")
+        await strict.ended("aborted")
 
 
 async def test_a_request_that_timed_out(strict: StrictServer, tls: TLS) -> None:
@@ -207,7 +206,7 @@ async def test_a_request_that_timed_out(strict: StrictServer, tls: TLS) -> None:
         with pytest.raises(aioreq.ReadTimeout):
             await client.get(strict.url + "/hold", timeout=Timeout(read=0.1))
         strict.held.set()
-        await strict.ended("FIN")
+        await strict.ended("aborted")
 
 
 async def test_a_stream_that_was_dropped(strict: StrictServer, tls: TLS) -> None:
@@ -216,15 +215,15 @@ async def test_a_stream_that_was_dropped(strict: StrictServer, tls: TLS) -> None
             await response.close()
         await client.close()
         strict.held.set()
-        await strict.ended("FIN")
+        await strict.ended("aborted")
 
 
 async def test_a_client_closed_during_a_request(strict: StrictServer, tls: TLS) -> None:
     client = aioreq.Client(tls=tls)
     request = asyncio.create_task(client.get(strict.url + "/hold"))
-    await asyncio.sleep(0.1)
+    await strict.until(lambda: b"/hold" in strict.received)
     await client.close()
     with pytest.raises(aioreq.ClientClosed):
         await request
     strict.held.set()
-    await strict.ended("FIN")
+    await strict.ended("aborted")

@@ -164,7 +164,7 @@ def test_they_are_plain_values(value: Any) -> None:
 
 
 def total(timings: Timings) -> float:
-    return sum(dataclasses.astuple(timings))
+    return float(sum(dataclasses.astuple(timings)))
 
 
 async def test_the_phases_of_a_first_and_of_a_second_exchange(served: tuple[Server, aioreq.Client]) -> None:
@@ -309,11 +309,11 @@ async def test_a_stream_that_broke_receives_no_more(served: tuple[Server, aioreq
 def test_times_add_up_to_the_exchange() -> None:
     opening = Opening()
     opening.dns, opening.connect, opening.tls = 1.0, 2.0, 3.0
-    transfer = Transfer(ConnectionInfo(), opening, 4.0)
-    transfer.began = 100.0
+    transfer = Transfer()
+    transfer.opening, transfer.queued, transfer.began = opening, 4.0, 100.0
     for sent, started, ended, expected in [
-        (100.0, 0.0, 107.0, (0.0, 7.0, 0.0)),  # the whole response in one piece
-        (100.0, 105.0, 107.0, (0.0, 5.0, 2.0)),
+        (0.0, 0.0, 107.0, (0.0, 7.0, 0.0)),  # sent and received in one piece each
+        (0.0, 105.0, 107.0, (0.0, 5.0, 2.0)),
         (101.0, 105.0, 107.0, (1.0, 4.0, 2.0)),
         (106.0, 105.0, 107.0, (5.0, 0.0, 2.0)),  # an early answer
         (float("inf"), 105.0, 107.0, (5.0, 0.0, 2.0)),

@@ -423,6 +423,90 @@ async def test_an_early_answer_is_read_though_our_write_failed_first(server: Ser
             await endless.closed.wait()
 
 
+@pytest.mark.parametrize("size", [1, 1000, 65536])
+async def test_an_early_answer_over_tls_is_read_before_the_next_write(tls_server: Server, size: int) -> None:
+    """Only the transport can read what is encrypted: a write that fails would destroy it."""
+
+    async def answer_and_reset(connection: Connection) -> None:
+        connection.transport.write(TOO_LARGE)
+        connection.reset()
+
+    async with aioreq.Client(retry=0, verify=tls_server.ca or True) as client:
+        for _ in range(10):
+            tls_server.script(ReadBody(size), answer_and_reset, path="/", on="head")
+            endless = Endless(b"x" * size)
+            response = await client.post(tls_server.url, content=endless)
+            assert (response.status, response.content) == (413, b"too large")
+            await endless.closed.wait()
+
+
+@pytest.mark.parametrize("wire", [TOO_LARGE, UNAUTHORIZED, CHUNKED_413], ids=["413", "401", "413 chunked"])
+@pytest.mark.parametrize("end", [(Pause(0.02), Close()), (Pause(0.02), Reset()), (HalfClose(), Pause(0.02), Reset())], ids=str)
+@pytest.mark.parametrize("kind", ["bytes", "iterable"])
+async def test_an_early_answer_before_the_connection_ends(
+    served: tuple[Server, aioreq.Client], kind: str, end: tuple[Any, ...], wire: bytes
+) -> None:
+    server, client = served
+    for n in range(3):
+        server.script(ReadBody(n * 100_000), StopReading(), wire, *end, path="/", on="head")
+        endless = Endless()
+        response = await client.post(server.url, content=bytes(16 << 20) if kind == "bytes" else endless)
+        assert response.status == int(wire[9:12])
+        assert b"too large" in response.content or response.content == b"no"
+        if kind == "iterable":
+            await endless.closed.wait()
+
+
+class Counting:
+    """A step that remembers how much of the body has come by now."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    async def __call__(self, connection: Connection) -> None:
+        self.counts.append((await connection.read_body(0)).received)
+
+
+@pytest.mark.parametrize(
+    ("head", "goes_on"),
+    [
+        (b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\n", False),
+        (b"HTTP/1.1 307 Temporary Redirect\r\nConnection: close\r\n", False),
+        (b"HTTP/1.0 500 Oops\r\n", False),
+        (b"HTTP/1.1 413 Content Too Large\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n", True),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
+async def test_an_error_of_a_server_that_closes_ends_the_upload(
+    served: tuple[Server, aioreq.Client], head: bytes, goes_on: bool, stream: bool
+) -> None:
+    """RFC 9112 section 9.5: whoever goes on writing may lose the rest of the answer."""
+    server, client = served
+    counting = Counting()
+    endless = Endless(bytes(1000))
+    steps: list[Any] = [
+        ReadBody(5000),
+        head + b"Content-Length: 9\r\n\r\ntoo",
+        Pause(0.05),
+        counting,
+        Pause(0.05),
+        counting,
+        b" large",
+        Stall(),
+    ]
+    server.script(*steps, path="/", on="head")
+    if stream:
+        async with client.stream("POST", server.url, content=endless) as streamed:
+            assert await streamed.read() == b"too large"
+    else:
+        assert (await client.post(server.url, content=endless)).content == b"too large"
+    first, second = counting.counts
+    assert (second > first) is goes_on
+    await endless.closed.wait()
+    await server.until(lambda: not server.connections)
+
+
 async def test_an_early_answer_of_a_server_that_closes_at_once(served: tuple[Server, aioreq.Client]) -> None:
     server, client = served
     server.route("/", lambda request: Reply(413, [], "too large", close=True), early=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..auth import BasicAuth, PasswordAuth, answer, basic_header, parse_challenges
+from ..config import UNSET
 from ..headers import text
 from ..models import Request, Response, StreamResponse
 from .base import MiddleWare
@@ -29,6 +30,8 @@ class AuthenticationMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         auth = request.auth
+        if auth is not None and not isinstance(auth, PasswordAuth):  # of a request that another link made
+            auth = None if auth is UNSET else credentials(auth)
         if auth is None:
             userinfo = request.parsed.userinfo
             if userinfo is None:

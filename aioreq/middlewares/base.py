@@ -51,6 +51,9 @@ class PoolMiddleWare(MiddleWare):
     """The last link: a connection of the client's pool."""
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
+        if request.dialer is not client.settings.dialer:
+            # A link's own, or one that another client has sent: without this client's guard and caps, proxies and TLS.
+            request = client.settings.settle(request.replace())
         try:
             return await client.pool().send(request)
         except AioreqError as error:

@@ -105,7 +105,8 @@ def basic_header(user: str, password: str) -> str:
     'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='
     """
     if ":" in user:
-        raise InvalidHeader(f"Basic authentication: the user {user!r} holds ':', where the server would take the password to begin")
+        # Not shown: where somebody gave both in one, the password is in it.
+        raise InvalidHeader("Basic authentication: the user holds ':', where the server would take the password to begin")
     for what, text in (("user", user), ("password", password)):
         if bad := _CONTROL.search(text):
             raise InvalidHeader(f"Basic authentication: the {what} holds the control character {bad[0]!r} at position {bad.start()}")

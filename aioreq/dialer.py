@@ -84,9 +84,7 @@ class Dialer:
             if sock is None:  # none answered, or none before the caller's time was up: the name may have moved
                 self._names.forget(host, port)
         if sock is None:
-            listed, last = _listed(failures), next(reversed(failures.values()), None)
-            failures.clear()  # each of them holds it, by a frame of its traceback
-            raise ConnectError(f"no connection to {host}:{port} ({listed})") from last
+            raise _no_connection(host, port, failures)
         if self.guard is not None:
             self._check_peer(self.guard, host, port, sock)
         return sock
@@ -237,6 +235,13 @@ def _interleaved(addresses: list[Address]) -> list[Address]:
 def _handshakes(addresses: Collection[Address], failures: dict[Address, Exception]) -> str:
     under_way = ", ".join(address.text for address in addresses)
     return f"the TCP handshake with {under_way}" + (f" ({_listed(failures)})" if failures else "")
+
+
+def _no_connection(host: str, port: int, failures: dict[Address, Exception]) -> ConnectError:
+    error = ConnectError(f"no connection to {host}:{port} ({_listed(failures)})")
+    error.__cause__ = next(reversed(failures.values()), None)
+    failures.clear()  # the frames of their tracebacks hold it: nothing that failed would go before the collector comes
+    return error
 
 
 def _listed(failures: dict[Address, Exception]) -> str:

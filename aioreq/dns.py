@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,7 @@ from .resolvers import Resolver
 
 __all__ = ["Address", "Names"]
 
-# Addresses kept of one answer: nobody tries more, and a name server may send thousands.
+# Addresses taken of one answer: nobody tries more, and a name server may send thousands.
 _MOST = 64
 _lock = threading.Lock()  # of every memory: held for a few steps of a dictionary, never across an await
 
@@ -150,7 +151,7 @@ class Names:
         if isinstance(found, str | bytes) or not isinstance(found, Iterable):
             return _Failure(f"{self._resolver_name()} answered {found!r:.100} for host {host!r}: it must give a list of IP addresses", None)
         addresses: list[Address] = []
-        for each in found:
+        for each in islice(found, _MOST):  # of a generator perhaps, that knows no end
             try:
                 if not isinstance(each, str):  # numbers and bytes are addresses to `ip_address`
                     raise TypeError("not text")
@@ -161,8 +162,6 @@ class Names:
                 return _Failure(f"{self._resolver_name()} answered {each!r:.100} for host {host!r}: {error}", error)
             if address not in addresses:
                 addresses.append(address)
-            if len(addresses) == _MOST:
-                break
         return addresses or _Failure(f"host {host!r} has no address: {self._resolver_name()} found none that can be connected to", None)
 
     def _resolver_name(self) -> str:

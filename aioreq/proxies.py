@@ -25,6 +25,8 @@ from .urls import Origin, host_and_port, without_password
 __all__ = ["Proxies", "Proxy", "ProxyTypes"]
 
 _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*", re.IGNORECASE)
+_USERINFO = re.compile(rf"\A({_SCHEME.pattern}://)?.*@", re.IGNORECASE | re.DOTALL)
 _CACHED = 1024  # origins whose proxy is remembered: a look at a long NO_PROXY isn't free
 # What belongs to a message that is forwarded, and what `auth` writes.
 _NOT_FOR_PROXY = frozenset({"host", "content-length", "transfer-encoding", "connection"})
@@ -88,6 +90,11 @@ class Proxy:
     def forwards(self, origin: Origin) -> bool:
         """Whether requests to this origin are handed to it whole, and not sent through a tunnel."""
         return origin.scheme == "http" and not self.is_socks
+
+    def __hash__(self) -> int:
+        # Part of every look into the pool: texts and bytes remember their hashes, the generated one is five times as slow.
+        auth: Any = self.auth
+        return hash((self.url, self.fields) if auth is None else (self.url, self.fields, auth.user, auth.password))
 
     def __str__(self) -> str:
         return _at(self.host, self.port)
@@ -206,11 +213,11 @@ def _parsed(url: object) -> tuple[str, str, int, tuple[str, str] | None]:
     if not isinstance(url, str | URL):
         raise TypeError(f"proxy: give a URL or an aioreq.Proxy, not {type(url).__name__}")
     text = str(url)
-    shown = without_password(text)
+    shown = _shown(text)
     scheme, mark, rest = text.partition("://")
     if bad := re.search(r"[\x00-\x20\x7f]", text):
         raise InvalidURL(f"proxy URL {shown!r}: {bad[0]!r} is not allowed there")
-    if not mark:
+    if not mark or not _SCHEME.fullmatch(scheme):
         raise InvalidURL(f"proxy URL {shown!r} has no scheme: did you mean {'http://' + shown!r}?")
     scheme = scheme.lower()
     if scheme not in _PORTS:
@@ -230,6 +237,11 @@ def _parsed(url: object) -> tuple[str, str, int, tuple[str, str] | None]:
         return scheme, host, port, (unquote(user, errors="strict"), unquote(password, errors="strict"))
     except UnicodeDecodeError:
         raise InvalidURL(f"proxy URL {shown!r}: what its userinfo quotes is no UTF-8") from None
+
+
+def _shown(url: str) -> str:
+    """A proxy's URL, or what should be one, as errors may show it: nothing before the last "@", whatever stands there unquoted."""
+    return without_password(_USERINFO.sub(r"\1", url))
 
 
 def _credentials(auth: object, userinfo: tuple[str, str] | None, scheme: str) -> PasswordAuth | None:
@@ -274,12 +286,13 @@ def _rule(pattern: object) -> _Rule:
         raise TypeError(f"proxy: a mapping's keys are text such as 'https://example.com', not {type(pattern).__name__}")
     scheme, _, rest = pattern.lower().partition("://")
     rest = rest.removesuffix("/")
-    if scheme not in ("http", "https", "all"):
-        raise ValueError(f"proxy: {without_password(pattern)!r}: give 'http', 'https' or 'all', perhaps with '://host' behind it")
+    shown = _shown(pattern)
+    if scheme not in ("http", "https", "all") or "@" in rest:
+        raise ValueError(f"proxy: {shown!r}: a mapping's keys are 'http', 'https' or 'all', perhaps with '://host' or '://host:port'")
     scheme = scheme.removeprefix("all")
     if rest in ("", "*"):
         return _Rule("", False, None, scheme)
-    host, port, below = _host_pattern(rest, without_password(pattern))
+    host, port, below = _host_pattern(rest, shown)
     return _Rule(host, below, port, scheme)
 
 

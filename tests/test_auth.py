@@ -44,7 +44,7 @@ def test_basic(user: str, password: str, field: str) -> None:
 
 
 def test_basic_refuses_a_colon_in_the_user() -> None:
-    with pytest.raises(InvalidHeader, match="'a:b' holds ':'"):
+    with pytest.raises(InvalidHeader, match="the user holds ':'"):
         basic_header("a:b", "secret")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import select
 import socket
 import struct
@@ -24,7 +25,7 @@ import pytest
 
 import aioreq
 import aioreq.dialer
-from aioreq import Limits, PublicOnly, StaticResolver, Timeout
+from aioreq import Limits, PublicOnly, Retry, StaticResolver, Timeout
 from aioreq.dialer import ATTEMPT_DELAY, Dialer
 from aioreq.dns import Names
 from aioreq.testing import Server, httpbin
@@ -82,6 +83,16 @@ class BlackHole(Listener):
         super().__exit__()
         for filler in self.fillers:
             filler.close()
+
+
+class Moving:
+    """A resolver whose answers each hold for one lookup."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self.answers = list(answers)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        return self.answers.pop(0)
 
 
 class Told(Opening):
@@ -153,8 +164,9 @@ async def given_up(task: asyncio.Task[socket.socket]) -> socket.socket | None:
 def port() -> Iterator[int]:
     """A port that refuses on every address: free, and kept from others by a socket that doesn't listen."""
     with socket.socket() as taken:
+        # Free on all of them: there may be a connection from such a port of one address, even by another program. Then others may listen.
+        taken.bind(("" if sys.platform == "linux" else "127.0.0.1", 0))
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.255.255.254" if sys.platform == "linux" else "127.0.0.1", 0))
         yield taken.getsockname()[1]
 
 
@@ -267,14 +279,7 @@ async def test_the_cause_is_the_systems_error(port: int) -> None:
 
 @linux
 async def test_addresses_that_all_fail_are_forgotten(port: int) -> None:
-    class Moving:
-        answers: list[list[str]]
-
-        async def resolve(self, host: str, port: int) -> list[str]:
-            return self.answers.pop(0)
-
-    resolver = Moving()
-    resolver.answers = [["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.3"]]
+    resolver = Moving(["127.0.0.1", "127.0.0.2"], ["127.0.0.1", "127.0.0.3"])
     dialer = Dialer(Names(resolver, Limits(dns_ttl=1000)))
     await refusal(dialer, port)
     with Listener("127.0.0.3", port):
@@ -282,6 +287,30 @@ async def test_addresses_that_all_fail_are_forgotten(port: int) -> None:
             with await dial(dialer, port) as sock:
                 assert sock.getpeername()[0] == "127.0.0.3"
     assert resolver.answers == []
+
+
+@linux
+@pytest.mark.parametrize("dead", [["127.0.0.2"], ["127.0.0.2", "127.0.0.3"]])
+async def test_addresses_that_do_not_answer_in_time_are_forgotten(dead: list[str]) -> None:
+    resolver = Moving(dead, ["127.0.0.4"])
+    with BlackHole("127.0.0.2") as hole, BlackHole("127.0.0.3", hole.port):
+        async with Server(routes=httpbin, host="127.0.0.4", port=hole.port):
+            url = f"http://many.test:{hole.port}/id/1"
+            async with aioreq.Client(resolver=resolver, limits=Limits(dns_ttl=1000), persistent_connections=False) as client:
+                for _ in range(2):  # by a retry; then from memory
+                    response = await client.get(url, timeout=Timeout(connect=0.4), retry=Retry(attempts=1, backoff=0))
+                    assert response.text == "1"
+    assert resolver.answers == []
+
+
+@linux
+async def test_an_answer_is_kept_for_who_gives_up_on_the_resolver_alone() -> None:
+    resolver = Moving(["127.0.0.2"])
+    with Listener("127.0.0.2") as listener:
+        dialer = Dialer(Names(resolver, Limits(dns_ttl=1000)))
+        (await dial(dialer, listener.port)).close()
+        assert await in_turns(dial(dialer, listener.port), 0) is None  # cancelled before it began
+        (await dial(dialer, listener.port)).close()
 
 
 @linux
@@ -363,6 +392,41 @@ async def test_giving_up_in_any_turn_leaves_nothing(monkeypatch: pytest.MonkeyPa
         assert (sock is not None) == (kind in ("refused", "good", "one") or (kind == "mixed" and not delay))
         if sock is not None:
             sock.close()
+
+
+@linux
+async def test_a_storm_of_dials_leaves_nothing() -> None:
+    """Names with dead and alive addresses, given up at any time."""
+
+    class Slow:
+        async def resolve(self, host: str, port: int) -> list[str]:
+            await asyncio.sleep(random.uniform(0, 0.01))
+            if host == "n0.test":
+                raise OSError("no such name")
+            return random.sample(["127.0.0.2", "127.0.0.3", "127.0.0.6", "127.0.0.7"], random.randint(1, 3))
+
+    outcomes = set()
+    dialer = Dialer(Names(Slow(), Limits(dns_ttl=0.05)), guard=PublicOnly(allow=["127.0.0.0/8"]))
+    with BlackHole("127.0.0.2") as hole, Listener("127.0.0.6", hole.port) as good:
+        good.socket.listen(4096)
+        before = sockets()
+
+        async def one(number: int) -> None:
+            await asyncio.sleep(random.uniform(0, 0.5))
+            try:
+                async with asyncio.timeout(random.choice([0.002, 0.02, 0.2, 0.8])):
+                    (await dial(dialer, hole.port, f"n{number % 50}.test")).close()
+                outcomes.add("connected")
+            except (aioreq.AioreqError, TimeoutError) as error:
+                outcomes.add(type(error).__name__)
+
+        tasks = [asyncio.create_task(one(number)) for number in range(500)]
+        for task in tasks[::7]:
+            asyncio.get_running_loop().call_later(random.uniform(0, 1), task.cancel)
+        await asyncio.wait(tasks)
+        await nothing_left(before)
+    assert outcomes == {"connected", "DNSError", "ConnectError", "TimeoutError"}
+    assert len(dialer._names._flights) == 0
 
 
 @linux
@@ -484,7 +548,7 @@ async def test_a_link_local_address_keeps_its_interface() -> None:
     """Without one the system says "Invalid argument"."""
     number = socket.if_nametoindex("lo")
     message = await refusal(dialer_to(f"fe80::1%{number}"), 9)
-    assert "fe80::1: " in message
+    assert f"fe80::1%{number}: " in message
     assert "Invalid argument" not in message
 
 

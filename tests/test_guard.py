@@ -256,6 +256,14 @@ async def test_a_silent_resend_is_checked_again(server: Server) -> None:
         assert private.accepted == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs an interface of a known name")
+async def test_a_guard_sees_the_interface_of_an_address() -> None:
+    resolver = names(bound=["2606:4700:4700::1111%lo"])
+    async with Client(guard=PublicOnly(), resolver=resolver) as client:
+        with pytest.raises(GuardError, match=r"2606:4700:4700::1111%\d+ is bound to one network interface"):
+            await client.get("http://bound.test/")
+
+
 # -- the peer
 
 
@@ -334,6 +342,46 @@ async def test_a_request_that_a_middleware_makes(server: Server, canary: Server)
             with pytest.raises(GuardError):
                 await client.get(server.url)
     assert canary.accepted == 0
+
+
+async def test_what_a_middleware_makes_has_the_caps_of_the_guard(server: Server) -> None:
+    made: list[aioreq.Request] = []
+
+    class Own(MiddleWare):
+        async def process(self, request: aioreq.Request, client: Client) -> Any:
+            return await self.next_middleware.process(made[0], client)
+
+    chains: list[MiddleWareTypes] = [(Own,), (Own, *default_middlewares), (*default_middlewares, Own)]
+    server.route("/never", Script((b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Stall())))
+    server.route("/hop", Reply(302, [("Location", "/bytes/1001")]))
+    for middlewares in chains:
+        async with Client(guard=only(server, max_body=1000, timeout=0.2), middlewares=middlewares, retry=0) as client:
+            for options in ({}, {"timeout": Timeout()}, {"timeout": None}):
+                made[:] = [aioreq.Request("GET", server.url + "/bytes/1000", **options)]
+                assert len((await client.get(server.url)).content) == 1000
+                for path in ("/bytes/1001", "/hop") if len(chains[-1]) > 1 and middlewares != (Own,) else ("/bytes/1001",):
+                    made[:] = [aioreq.Request("GET", server.url + path, **options)]
+                    with pytest.raises(aioreq.LimitExceeded):
+                        await client.get(server.url)
+                made[:] = [aioreq.Request("GET", server.url + "/never", **options)]
+                with pytest.raises(aioreq.TotalTimeout, match=r"the total limit of 0\.2 s"):
+                    await client.get(server.url)
+
+
+async def test_what_another_client_has_sent_is_judged_when_a_middleware_sends_it(server: Server, canary: Server) -> None:
+    async with Client() as unguarded:
+        sent = (await unguarded.get(canary.url + "/id/1")).request
+
+        class Again(MiddleWare):
+            async def process(self, request: aioreq.Request, client: Client) -> Any:
+                return await self.next_middleware.process(sent, client)
+
+        for middlewares in ((Again, *default_middlewares), (*default_middlewares, Again)):
+            async with Client(guard=only(server), middlewares=middlewares) as client:
+                with pytest.raises(GuardError):
+                    await client.get(server.url)
+        assert (await unguarded.send(sent)).text == "1"  # which is none of its own client's business
+    assert [request.path for request in canary.requests] == ["/id/1"] * 2
 
 
 async def test_every_way_to_send(server: Server, canary: Server) -> None:
@@ -437,6 +485,19 @@ def test_a_guard_that_lacks_a_method() -> None:
 
     with pytest.raises(TypeError, match="not Half"):
         Client(guard=Half())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["check_origin", "admits", "admits_proxy"])
+def test_a_guard_is_not_awaited(name: str) -> None:
+    class Awaited(PublicOnly):
+        pass
+
+    async def answer(self: Any, *about: Any) -> bool:
+        return False
+
+    setattr(Awaited, name, answer)
+    with pytest.raises(TypeError, match=rf"Awaited\.{name} is asked and not awaited: make it a plain `def`"):
+        Client(guard=Awaited())
 
 
 def test_a_guard_can_not_judge_a_unix_socket() -> None:
@@ -583,6 +644,15 @@ async def test_a_body_above_the_cap(server: Server, read: Read) -> None:
             assert caught.value.request is not None
         for size in (0, 1000):
             assert await read(client, f"{server.url}/bytes/{size}") == size
+
+
+async def test_the_cap_of_a_stream_that_is_taken_up_again_and_again(server: Server) -> None:
+    async with Client(guard=only(server, max_body=300_000)) as client:
+        for raw in (True, False):
+            with pytest.raises(aioreq.LimitExceeded, match="guard"):
+                async with client.stream("GET", server.url + "/bytes/5000000") as response:
+                    while await anext(response.iter_raw() if raw else response.content, b""):
+                        pass
 
 
 @every_way

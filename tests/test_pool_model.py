@@ -535,3 +535,25 @@ def test_a_moment_that_chance_rarely_finds(per_host: int, newcomer: str) -> None
         assert len(machine.connector.dials) == 2
     finally:
         machine.teardown()
+
+
+@pytest.mark.parametrize(("ending", "lifetime"), [("", 6), (ENDINGS[4], None)], ids=["lifetime", "keep-alive"])
+def test_an_idle_connection_that_is_past_its_time(ending: str, lifetime: float | None) -> None:
+    """It is still there, as nothing swept it, and isn't used."""
+    machine = PoolMachine()
+    machine.begin(connections=2, per_host=0, idle=5, idle_timeout=15, lifetime=lifetime)
+    plain = {"method": "GET", "stream": False, "pool": None, "total": None}
+    try:
+        machine.ask(host="a", count=1, turns=1, **plain)
+        machine.dial_ends(which=0, well=True, turns=2)
+        machine.time_passes(seconds=4, turns=1)
+        machine.answer(which=0, ending=ending, status=200, turns=1)
+        machine.time_passes(seconds=2, turns=1)
+        assert len(machine.idle) == 1
+        machine.ask(host="a", count=1, turns=1, **plain)
+        assert not machine.alive
+        assert len(machine.connector.dials) == 1
+        machine.all_goes_well(rounds=2, turns=1)
+        machine.an_answer_is_its_own()
+    finally:
+        machine.teardown()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from math import isinf
 from time import perf_counter
 from types import TracebackType
@@ -19,6 +20,7 @@ from .dns import Names
 from .errors import AioreqError, ClientClosed
 from .guard import Guard, guard_of
 from .headers import HeaderTypes
+from .loop_end import LoopEnd
 from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
 from .middlewares.authentication import credentials
 from .models import AuthTypes, Request, Response, StreamResponse
@@ -220,7 +222,7 @@ class Client:
                 for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
                     self._pools.pop(gone, None)
                 latest = self._pools[loop] = Pool(loop, self.settings.limits, self.settings.dialer)
-                _end_with_loop(self._pools, latest)
+                latest.loop_end = LoopEnd(partial(_end_with_loop, self._pools, latest))
                 if self._closed:  # by another thread, which didn't see this pool
                     latest.close()
                     raise ClientClosed("the client is closed")
@@ -239,8 +241,8 @@ class Client:
         """Close every connection. New requests raise ClientClosed from now on; those under way have `wait` seconds to end, then fail.
 
         Under way are calls up to their response, through redirects and retries, and streams until they are read or closed. None waits
-        as long as that takes; 0, the default, fails them now. Cancelled while it waits, it closes at once; so does a second call.
-        Other threads' loops are waited for too, as long as they run.
+        as long as that takes; 0, the default, fails them now, and ends another `close` that waits. Cancelled, it closes at once. Other
+        threads' loops are waited for too, as long as they run.
         """
         check_seconds("Client.close", "wait", wait)
         self._closed = True
@@ -256,24 +258,19 @@ class Client:
         ends: list[asyncio.Future[None]] = []
         running = asyncio.get_running_loop()
         for loop, pool in list(self._pools.items()):
-            quiet: Future[None] = Future()
-            quiet.set_running_or_notify_cancel()  # who gives up waiting leaves it alone
+            end: asyncio.Future[None] = running.create_future()
             if loop is running:
-                pool.drain(quiet)
+                pool.drain(partial(_tell, end))
             elif loop.is_running():
                 try:
-                    loop.call_soon_threadsafe(pool.drain, quiet)
+                    loop.call_soon_threadsafe(pool.drain, partial(_tell, end))
                 except RuntimeError:  # it was closed in this very moment
                     continue
             else:
                 continue
-            ends.append(asyncio.wrap_future(quiet))
-        try:
-            if ends:
-                await asyncio.wait(ends, timeout=wait)
-        finally:
-            for end in ends:
-                end.cancel()
+            ends.append(end)
+        if ends:
+            await asyncio.wait(ends, timeout=wait)
 
     async def _close_now(self) -> None:
         running = asyncio.get_running_loop()
@@ -344,22 +341,19 @@ class StreamClient:
 
 
 def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> None:
-    """Have the pool closed when its loop is: `shutdown_asyncgens`, which every runner calls, closes what was started on the loop."""
+    pools.pop(pool.loop, None)
+    pool.close()
 
-    async def keep() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            pools.pop(pool.loop, None)
-            if pool.keeper is not None:  # the loop ends first
-                pool.keeper = None
-                pool.close()
 
-    pool.keeper = keeper = keep()
-    try:
-        keeper.__anext__().__await__().send(None)
-    except StopIteration:
-        pass
+def _tell(end: asyncio.Future[None]) -> None:
+    """Resolve a future of any thread's loop, which may be closed by now."""
+    with suppress(RuntimeError):
+        end.get_loop().call_soon_threadsafe(_resolve, end)
+
+
+def _resolve(end: asyncio.Future[None]) -> None:
+    if not end.done():
+        end.set_result(None)
 
 
 def _attach(error: AioreqError, request: Request) -> None:

@@ -22,7 +22,7 @@ from .proxies import Proxy
 from .tls import context_for
 from .transfer import Opening
 from .tunnel import Tunnel, dial_proxy, through_socks
-from .urls import Origin
+from .urls import Origin, authority
 
 __all__ = ["Connector", "Route"]
 
@@ -38,7 +38,7 @@ class Route(NamedTuple):
     proxy: Proxy | None = None
 
     def __str__(self) -> str:
-        origin = f"{self.origin.host}:{self.origin.port}"
+        origin = authority(self.origin.host, self.origin.port)
         return origin if self.proxy is None else f"{origin} via proxy {self.proxy}"
 
 
@@ -56,7 +56,7 @@ class Connector:
         Errors: DNSError, ConnectError, TLSError, CertificateError.
         """
         origin, tls, proxy = route.origin, route.tls, route.proxy
-        host, peer = origin.host, str(route)
+        host, peer, address = origin.host, str(route), None
         for settings in (tls, None if proxy is None else proxy.tls):
             if settings is not None:
                 opening.begin("tls", "the loading of certificates")
@@ -64,6 +64,7 @@ class Connector:
         carrier: socket.socket | asyncio.Transport
         if proxy is None:
             carrier = await route.dialer.dial(self._loop, host, origin.port, opening)
+            address = _peer_of(carrier)
         elif proxy.is_socks:
             carrier = await through_socks(self._loop, proxy, origin, route.dialer, opening)
         elif tls is not None:
@@ -74,8 +75,9 @@ class Connector:
         connection = Connection(self._loop, self._limits, str(route), secure=tls is not None)
         try:
             if tls is not None:
+                opening.begin("tls", f"the TLS handshake with {address or peer}")
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
-                await self._secure(carrier, PlainFace(connection), tls, host, peer, opening)
+                await self._secure(carrier, PlainFace(connection), tls, host, peer)
             else:
                 assert isinstance(carrier, socket.socket)
                 await self._loop.create_connection(lambda: self._face(connection), sock=carrier)
@@ -94,19 +96,17 @@ class Connector:
             if proxy.tls is None:
                 await self._loop.create_connection(lambda: tunnel, sock=sock)
             else:
-                await self._secure(sock, tunnel, proxy.tls, proxy.host, f"proxy {proxy}", opening)
+                opening.begin("tls", f"the TLS handshake with proxy {proxy}")
+                await self._secure(sock, tunnel, proxy.tls, proxy.host, f"proxy {proxy}")
             return await tunnel.open(opening)
         except BaseException:
             tunnel.abort()
             sock.close()
             raise
 
-    async def _secure(
-        self, carrier: socket.socket | asyncio.Transport, face: asyncio.Protocol, tls: TLS, host: str, peer: str, opening: Opening
-    ) -> None:
+    async def _secure(self, carrier: socket.socket | asyncio.Transport, face: asyncio.Protocol, tls: TLS, host: str, peer: str) -> None:
         """TLS on top of a socket or of a tunnel, and the face connected to it; `peer` names the other end in errors."""
         context = await context_for(tls)
-        opening.begin("tls", f"the TLS handshake with {_peer_of(carrier) if isinstance(carrier, socket.socket) else peer}")
         name = tls.server_hostname or host.rstrip(".")  # RFC 6066 section 3: without the dot of a name that is absolute
         below = carrier
         # The caller bounds the handshake; the loop's own limit only has to stand behind it.
@@ -133,6 +133,7 @@ class Connector:
                 raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
             raise
         check_pins(tls, transport.get_extra_info("ssl_object"), peer)
+        await asyncio.sleep(0)  # uvloop hands over what came with the handshake one turn later; nobody has asked for it yet
 
     def _face(self, connection: Connection) -> asyncio.BaseProtocol:
         buffer = self._shared_buffer

@@ -214,7 +214,7 @@ class Dialer:
             try:
                 sock.setsockopt(*option)
             except OSError as error:
-                raise OSError(f"the socket option {option} can't be set: {reason(error)}") from error
+                raise ConnectError(f"the socket option {option} can't be set: {reason(error)}") from error
 
 
 def reason(error: Exception) -> str:
@@ -260,7 +260,7 @@ def _bind(sock: socket.socket, local: Address) -> None:
     try:
         sock.bind(local.sockaddr)
     except OSError as error:
-        raise OSError(f"local_address {host}{f', port {port},' if port else ''} can't be used: {reason(error)}") from error
+        raise ConnectError(f"local_address {host}{f', port {port},' if port else ''} can't be used: {reason(error)}") from error
 
 
 def _with_scope(address: Address, loop: asyncio.AbstractEventLoop) -> tuple[Any, ...]:

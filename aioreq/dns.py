@@ -176,7 +176,7 @@ def _address(literal: IPv4Address | IPv6Address, port: int) -> Address:
 
 
 def _interface(scope: str | None) -> int:
-    """The number of a scoped address' interface (RFC 4007 section 11.2). Errors: OSError where there is no such one."""
+    """The number of a scoped address' interface (RFC 4007 section 11.2). Errors: DNSError where there is no such one."""
     if scope is None:
         return 0
     if scope.isascii() and scope.isdecimal() and len(scope) < 10:
@@ -184,7 +184,7 @@ def _interface(scope: str | None) -> int:
     try:
         return socket.if_nametoindex(scope)
     except (OSError, ValueError):
-        raise OSError(f"this machine has no network interface {scope!r:.50}") from None
+        raise DNSError(f"this machine has no network interface {scope!r:.50}") from None
 
 
 def _forget_lock() -> None:

@@ -363,7 +363,7 @@ def _entry(option: str, text: str) -> _Entry:
         return _Entry(text, "", False, network, port)
     below = host.startswith("*.")
     name = host.removeprefix("*.")
-    if not name or "*" in name or not {"@", "?", "#", "\\"}.isdisjoint(name) or name != name.strip():
+    if not name or "*" in name or _literal(name) or not {"@", "?", "#", "\\"}.isdisjoint(name) or name != name.strip():
         raise wrong("is no host name, address or network; a wildcard stands in front alone: '*.example.com'")
     try:
         return _Entry(text, parse(f"http://{name}").origin.host.rstrip("."), below, None, port)

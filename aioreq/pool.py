@@ -6,11 +6,10 @@ Never opens a connection itself, never reads one; who may have which is kept acc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from concurrent.futures import Future
+from collections.abc import Callable
 from time import perf_counter
 
-from .config import IDEMPOTENT, Limits
+from .config import IDEMPOTENT, TLS, Limits
 from .connection import Connection
 from .connector import Connector, Route
 from .dialer import Dialer
@@ -24,6 +23,7 @@ from .errors import (
     RequestTimeout,
     TotalTimeout,
 )
+from .loop_end import LoopEnd
 from .models import Request, Response, StreamResponse
 from .request_head import serialize
 from .slots import Queue, Slot, Slots
@@ -32,6 +32,7 @@ from .transfer import Opening
 
 __all__ = ["Pool"]
 
+_TLS = TLS()  # never in the clear, even where a link took the settings away
 POLL_AFTER = 1.0  # seconds of idling after which a plaintext connection is looked at before it is used again
 
 _DIALER = Dialer()
@@ -50,10 +51,10 @@ class Pool:
         self.draining = False
         self.calls = 0  # calls of the client under way on this loop: it counts them here, and calls `call_ended` while `draining`
         self.waiting = 0
-        self.keeper: AsyncGenerator[None, None] | None = None  # ends the pool with its loop
+        self.loop_end: LoopEnd | None = None  # closes the pool with its loop
         self._opening: set[asyncio.Timeout] = set()  # the time limits of the connections being opened
         self._asleep: set[asyncio.Future[None]] = set()  # calls that pause between two attempts
-        self._quiet: list[Future[None]] = []  # resolved once nothing is under way any more
+        self._quiet: list[Callable[[], None]] = []  # called once nothing is under way any more
 
     @property
     def open(self) -> int:
@@ -71,7 +72,7 @@ class Pool:
         dialer = request.dialer or self.dialer
         if dialer.guard is not None:
             dialer.guard.check_origin(origin)
-        route = Route(origin, request.tls if origin.scheme == "https" else None, dialer, proxy)
+        route = Route(origin, (request.tls or _TLS) if origin.scheme == "https" else None, dialer, proxy)
         # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
         connection = self.slots.take_idle(route, POLL_AFTER if _resendable(request) else 0.0) or await self._acquire(route, request)
         if request.deadline is not None:
@@ -201,8 +202,8 @@ class Pool:
 
     # -- the end
 
-    def drain(self, quiet: Future[None]) -> None:
-        """Let calls and exchanges under way end, and close what idles. `quiet` is resolved then, or when the pool is closed before."""
+    def drain(self, quiet: Callable[[], None]) -> None:
+        """Let calls and exchanges under way end, and close what idles. `quiet` is called then, or when the pool is closed before."""
         self._quiet.append(quiet)
         self.draining = True
         self.slots.drain(self.call_ended)
@@ -211,9 +212,9 @@ class Pool:
     def call_ended(self) -> None:
         """Look whether anything is still under way."""
         if self.closed or not (self.calls or self.slots.open):
-            quiet, self._quiet = self._quiet, []
-            for waiting in quiet:
-                waiting.set_result(None)
+            ended, self._quiet = self._quiet, []
+            for quiet in ended:
+                quiet()
 
     def close(self) -> None:
         """Close every connection now; exchanges under way and waiters fail. May be called at any time, and twice."""
@@ -226,13 +227,9 @@ class Pool:
                 limit.reschedule(self.loop.time())
         self.slots.close(self.call_ended)
         self.call_ended()
-        keeper, self.keeper = self.keeper, None
-        if keeper is not None:
-            # Now, and not by a task of the loop's when it is collected.
-            try:
-                keeper.aclose().__await__().send(None)
-            except StopIteration:
-                pass
+        loop_end, self.loop_end = self.loop_end, None
+        if loop_end is not None:
+            loop_end.now()  # and not by a task of the loop's when it is collected
 
 
 def _wake(asleep: asyncio.Future[None]) -> None:

@@ -20,7 +20,7 @@ from .config import TLS
 from .errors import InvalidHeader, InvalidURL
 from .headers import HeaderTypes, field_pairs
 from .request_head import field_line
-from .urls import Origin, host_and_port, without_password
+from .urls import Origin, authority, host_and_port, without_password
 
 __all__ = ["Proxies", "Proxy", "ProxyTypes"]
 
@@ -38,8 +38,9 @@ class Proxy:
 
     The scheme says how it is spoken to: `http`, `https` (TLS to the proxy), `socks4`, `socks5` (names are resolved here), `socks4a`,
     `socks5h` (by the proxy). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a BasicAuth, or stands
-    percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone,
-    never sent to an origin; a CONNECT carries no others, not even a User-Agent. `tls` is how an https proxy is spoken to, `TLS()` by
+    percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone:
+    a CONNECT carries no others, not even a User-Agent; in an http:// request, which the proxy reads and forwards, Connection names them as
+    what it must not send on, and what the request sets as well is the request's. `tls` is how an https proxy is spoken to, `TLS()` by
     default; a request's or client's own `verify=` is about origins.
 
     SOCKS needs the package python-socks: `pip install 'aioreq[socks]'`. Errors: InvalidURL, InvalidHeader, ValueError.
@@ -55,29 +56,32 @@ class Proxy:
     scheme: str = field(init=False, compare=False)
     host: str = field(init=False, compare=False)
     port: int = field(init=False, compare=False)
-    # The fields that it is sent, written once.
+    # The fields that it is sent, written once: Proxy-Authorization by `auth`, and all of them.
+    authorization: bytes = field(init=False, compare=False)
     fields: bytes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         scheme, host, port, userinfo = _parsed(self.url)
         auth = _credentials(self.auth, userinfo, scheme)
-        own = sent = _own_fields(self.headers, scheme, auth)
+        own = _own_fields(self.headers, scheme, auth)
+        authorization = b""
         if self.tls is not None and scheme != "https":
             raise ValueError(f"Proxy(tls=...): an {scheme} proxy is spoken to without TLS; https://... is with it")
         tls: Any = TLS() if self.tls is None and scheme == "https" else self.tls
         if not (tls is None or isinstance(tls, TLS)):
             raise TypeError(f"Proxy(tls=...) takes a TLS, not {type(tls).__name__}")
         if auth is not None and not scheme.startswith("socks"):
-            sent = (("Proxy-Authorization", basic_header(auth.user, auth.password)), *own)
+            authorization = field_line("Proxy-Authorization", basic_header(auth.user, auth.password))
         settled = {
-            "url": f"{scheme}://{_at(host, port)}",
+            "url": f"{scheme}://{authority(host, port)}",
             "auth": auth,
             "headers": own or None,
             "tls": tls,
             "scheme": scheme,
             "host": host,
             "port": port,
-            "fields": b"".join([field_line(name, value) for name, value in sent]),
+            "authorization": authorization,
+            "fields": authorization + b"".join([field_line(name, value) for name, value in own]),
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)
@@ -92,12 +96,12 @@ class Proxy:
         return origin.scheme == "http" and not self.is_socks
 
     def __hash__(self) -> int:
-        # Part of every look into the pool: texts and bytes remember their hashes, the generated one is five times as slow.
+        # Part of every look into the pool: text and bytes remember theirs, where auth and tls would each be hashed anew.
         auth: Any = self.auth
         return hash((self.url, self.fields) if auth is None else (self.url, self.fields, auth.user, auth.password))
 
     def __str__(self) -> str:
-        return _at(self.host, self.port)
+        return authority(self.host, self.port)
 
     def __repr__(self) -> str:
         return f"Proxy({self.url!r})"
@@ -169,8 +173,10 @@ class Proxies:
 
         `admits(host, port)` leaves out proxies. Errors: InvalidURL that names the variable.
         """
-        rules = []
+        rules: list[tuple[_Rule, Proxy | None]] = []
         for pattern in ("http", "https", "all"):
+            if len(rules) == 2:
+                break  # nobody asks for the third, and desktops set it to what they alone understand
             name = f"{pattern}_proxy"
             # A CGI script finds the request's Proxy field in HTTP_PROXY (CVE-2016-5385).
             upper = "" if pattern == "http" and "REQUEST_METHOD" in environ else environ.get(name.upper(), "")
@@ -200,10 +206,6 @@ class Proxies:
         return chosen
 
 
-def _at(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _proxy(given: str | URL | Proxy) -> Proxy:
     return given if isinstance(given, Proxy) else Proxy(given)
 
@@ -222,9 +224,9 @@ def _parsed(url: object) -> tuple[str, str, int, tuple[str, str] | None]:
     scheme = scheme.lower()
     if scheme not in _PORTS:
         raise InvalidURL(f"proxy URL {shown!r}: no proxy is spoken to by {scheme!r}, but by {', '.join(_PORTS)}")
-    authority = rest.removesuffix("/")
-    userinfo_text, at, host_port = authority.rpartition("@")
-    if not {"/", "?", "#", "\\"}.isdisjoint(authority) or "@" in userinfo_text:
+    rest = rest.removesuffix("/")
+    userinfo_text, at, host_port = rest.rpartition("@")
+    if not {"/", "?", "#", "\\"}.isdisjoint(rest) or "@" in userinfo_text:
         raise InvalidURL(f"proxy URL {shown!r}: nothing stands behind the host and port; quote '/', '?', '#' and '@' in a password")
     try:
         host, port = host_and_port(host_port, _PORTS[scheme], shown)

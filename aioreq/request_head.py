@@ -10,8 +10,9 @@ import re
 from typing import TYPE_CHECKING
 
 from .errors import InvalidHeader, InvalidURL, LocalProtocolError
-from .headers import checked_name, checked_value
+from .headers import checked_name, checked_value, field_pairs
 from .request_body import StreamedBody
+from .urls import authority
 
 if TYPE_CHECKING:
     from .models import Request
@@ -100,13 +101,22 @@ def _start_for(proxy: Proxy, request: Request) -> bytes:
         raise InvalidHeader("Proxy-Authorization: give it to the proxy alone, by Proxy(auth=...) or Proxy(headers=...)")
     if not proxy.forwards(parsed.origin):
         return parsed.head
-    return b" http://%b%b%b" % (parsed.authority, parsed.head[1:], proxy.fields)
+    return b" http://%b%b%b" % (parsed.authority, parsed.head[1:], _forwarded_fields(proxy, request) if proxy.headers else proxy.fields)
+
+
+def _forwarded_fields(proxy: Proxy, request: Request) -> bytes:
+    """The proxy's fields in front of a request's own. Named in Connection none goes on to the origin (RFC 9110 section 7.6.1), for which a
+    field of both would be lost then: that is the request's."""
+    own = [(name, value) for name, value in field_pairs(proxy.headers) if value is not None and request.field(name) is None]
+    names = ", ".join(dict.fromkeys(name for name, _ in own if name.lower() != "proxy-authorization"))
+    lines = [field_line(name, value) for name, value in (*own, *([("Connection", names)] if names else []))]
+    return proxy.authorization + b"".join(lines)
 
 
 def connect_head(host: str, port: int, proxy: Proxy) -> bytes:
     """The head that asks a proxy for a tunnel (RFC 9112 section 3.2.3). Errors: InvalidURL."""
-    authority = (f"[{host}]:{port}" if ":" in checked_host(host) else f"{host}:{port}").encode()
-    return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (authority, authority, proxy.fields)
+    target = authority(checked_host(host), port).encode()
+    return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, proxy.fields)
 
 
 def _other_method(method: str) -> bytes:

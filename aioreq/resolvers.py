@@ -9,13 +9,15 @@ import asyncio
 import importlib
 import socket
 import weakref
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from . import threads
 from .errors import DNSError
+from .loop_end import LoopEnd
 from .urls import host_and_port
 
 __all__ = ["AiodnsResolver", "Resolver", "StaticResolver", "ThreadedResolver", "resolver_of"]
@@ -78,7 +80,7 @@ class AiodnsResolver:
             raise TypeError(f"AiodnsResolver(nameservers={nameservers!r}): give a list of addresses")
         self._options = {"nameservers": nameservers, "timeout": timeout, "tries": tries}
         # Each loop's own, and what ends it with the loop.
-        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = {}
+        self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, LoopEnd]] = {}
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses of a host, in the order of RFC 6724. Errors: DNSError."""
@@ -97,11 +99,8 @@ class AiodnsResolver:
             for gone in [other for other in list(self._channels) if other.is_closed()]:  # one that was closed without a runner
                 self._channels.pop(gone, None)
             channel = self._aiodns.DNSResolver(loop=loop, **self._options)
-            held = self._channels[loop] = (channel, _started(_keep(weakref.ref(self), loop, channel)))
+            held = self._channels[loop] = (channel, LoopEnd(partial(_end_with_loop, weakref.ref(self), loop, channel)))
         return held[0]
-
-    def _ended(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._channels.pop(loop, None)
 
 
 class StaticResolver:
@@ -180,20 +179,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-async def _keep(owner: weakref.ref[AiodnsResolver], loop: asyncio.AbstractEventLoop, channel: Any) -> AsyncGenerator[None, None]:
-    """Ends the channel with its loop: `shutdown_asyncgens`, which every runner calls, closes what was started on it. So does the
-    garbage collector, once nobody holds the resolver."""
-    try:
-        yield
-    finally:
-        if (resolver := owner()) is not None:
-            resolver._ended(loop)
-        await channel.close()  # on the loop, since c-ares reports what is under way to it
-
-
-def _started(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
-    try:
-        generator.__anext__().__await__().send(None)
-    except StopIteration:
-        pass
-    return generator
+async def _end_with_loop(owner: weakref.ref[AiodnsResolver], loop: asyncio.AbstractEventLoop, channel: Any) -> None:
+    if (resolver := owner()) is not None:
+        resolver._channels.pop(loop, None)
+    await channel.close()  # on the loop, since c-ares reports what is under way to it

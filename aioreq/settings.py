@@ -102,12 +102,16 @@ class Settings:
         # A request that was sent before, a response's, starts afresh.
         return self.settle(request.replace(cookie=None, authorization=None, stream=False))
 
-    def settle(self, request: Request, named: Collection[str] = ()) -> Request:
-        """The request with these settings wherever it has none of its own; `named` are the parameters that it sets or drops."""
-        if self.base is not None or self.params is not None:
-            request.parsed = self._absolute(request.given_url, named)
-        request.settle_headers(self.defaults)
-        request.auth = self.auth if request.auth is UNSET else credentials(request.auth)
+    def settle(self, request: Request, named: Collection[str] = (), way_only: bool = False) -> Request:
+        """The request with these settings wherever it has none of its own; `named` are the parameters that it sets or drops.
+
+        `way_only` leaves alone what it says (URL, headers, auth), and settles how it goes out.
+        """
+        if not way_only:
+            if self.base is not None or self.params is not None:
+                request.parsed = self._absolute(request.given_url, named)
+            request.settle_headers(self.defaults)
+            request.auth = self.auth if request.auth is UNSET else credentials(request.auth)
         timeout = request.timeout = self.timeout if request.timeout is UNSET else Timeout.of(request.timeout)
         request.limits = self.limits
         if self.dialer.guard is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from .connection import INFINITE
 from .connector import Route
 from .slots import Queue, Slots
+from .urls import authority
 
 __all__ = ["Stats", "count", "holders"]
 
@@ -78,4 +79,4 @@ def holders(slots: Slots, queue: Queue) -> str:
 
 def _name(route: Route) -> str:
     scheme, host, port = route.origin
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{authority(host, port)}"

@@ -20,7 +20,7 @@ from .parser import ResponseParser
 from .proxies import Proxy
 from .request_head import checked_host, connect_head
 from .transfer import Opening
-from .urls import Origin
+from .urls import Origin, authority
 
 __all__ = ["Tunnel", "dial_proxy", "through_socks"]
 
@@ -72,13 +72,17 @@ class Tunnel(asyncio.Protocol):
         if not self._answer.done():
             self._parser.expect("CONNECT")
             self._transport.write(self._request)
-        error = await self._answer
+        try:
+            error = await self._answer
+        finally:
+            del self._parser  # it calls back here: together they would wait for the collector, and the transport with them
         if error is not None:
             raise error
-        if _BREAKS_NESTED and type(self._transport).__module__ == "asyncio.sslproto":
-            nesting: Any = self._transport
+        transport, self._transport = self._transport, None
+        if _BREAKS_NESTED and type(transport).__module__ == "asyncio.sslproto":
+            nesting: Any = transport
             nesting._force_close = lambda error: nesting.abort()
-        return self._transport
+        return transport
 
     def abort(self) -> None:
         """Close what was opened, at once."""
@@ -114,9 +118,12 @@ class Tunnel(asyncio.Protocol):
             self._settle(None)
 
     def eof_received(self) -> None:
-        self._settle(self._error(f"closed the connection {self._phase()}"))
+        if not self._answer.done():
+            self._settle(self._error(f"closed the connection {self._phase()}"))
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._answer.done():
+            return
         how = "closed the connection" if error is None else f"broke the connection ({_words(error)})"
         failure = self._error(f"{how} {self._phase()}")
         failure.__cause__ = error
@@ -216,10 +223,9 @@ async def through_socks(loop: asyncio.AbstractEventLoop, proxy: Proxy, origin: O
 
 def _readable(sock: socket.socket) -> bool:
     try:
-        sock.recv(1, socket.MSG_PEEK)
+        return bool(sock.recv(1, socket.MSG_PEEK))  # an end is left to whoever reads on
     except BlockingIOError:
         return False
-    return True
 
 
 class _Dialled:
@@ -247,7 +253,7 @@ async def _targets(proxy: Proxy, origin: Origin, dialer: Dialer, opening: Openin
 
 
 def _name(origin: Origin) -> str:
-    return f"[{origin.host}]:{origin.port}" if ":" in origin.host else f"{origin.host}:{origin.port}"
+    return authority(origin.host, origin.port)
 
 
 def _words(error: BaseException) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "QueryTypes",
     "append_missing",
     "append_params",
+    "authority",
     "encode_pairs",
     "host_and_port",
     "join",
@@ -177,6 +178,11 @@ def host_and_port(text: str, default: int, shown: str) -> tuple[str, int]:
         # Not shown: where a password holds a "/" that isn't quoted, this is the first half of it.
         raise InvalidURL(f"URL {shown!r}: the port is not a number from 1 to 65535")
     return host, int(port_text)
+
+
+def authority(host: str, port: int) -> str:
+    """host:port, an IPv6 address in brackets (RFC 3986 section 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _host_name(name: str, shown: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nX-Relay: yes\r\n\r\n"
 GRANTED = b"\x00"
+GONE = (OSError, EOFError, RuntimeError)  # the last is uvloop's, of a transport that is closed already
 
 
 class Relay:
@@ -67,7 +68,7 @@ class Relay:
             upstream.write(first)
             upward = asyncio.create_task(pump(reader, upstream))
             await pump(back, writer)
-        except (OSError, EOFError):
+        except GONE:
             pass
         finally:
             if upward is not None:
@@ -124,7 +125,7 @@ class Relay:
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Passes on what comes, and the end of it."""
     try:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*GONE):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()

@@ -1,8 +1,7 @@
 """Requests cancelled at every await that they pass: no slot is lost, no answer crosses over, nothing is left behind.
 
-A `Cancelling` steps a request's coroutine itself, counts where it suspends, and cancels the task at the n-th suspension: at once, some
-turns of the loop later, in the very tick in which what it waits for arrives, or after a while. Where every frame stood at that moment
-is looked up among the awaits of the package's source.
+Many of each kind at once over one pool, most of them cancelled somewhere by chance, and then on purpose at the awaits that chance left
+out. How one is cancelled, and where it then stood, is cancelling.py's business.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import functools
 import gc
 import gzip
 import inspect
@@ -18,32 +16,33 @@ import io
 import itertools
 import random
 import socket
+import sys
 import types
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import pytest
+from cancelling import MODULES, PACKAGE, Cancelling, How, Place, places
+from relay import GRANTED, Relay
 
 import aioreq
+import aioreq.dialer
 import aioreq.pool
 import aioreq.slots
+import aioreq.tls
+from aioreq import TLS, Proxy, StaticResolver, ThreadedResolver
 from aioreq.middlewares import MiddleWare, default_middlewares
 from aioreq.models import Request, Response, StreamResponse
-from aioreq.testing import Close, Connection, Pause, Reply, Script, Server, StopReading, httpbin
+from aioreq.testing import Authority, Close, Connection, Pause, Reply, Script, Server, StopReading, httpbin
 from aioreq.testing import Request as Received
 from aioreq.upload import CHUNK
 
-PACKAGE = Path(aioreq.__file__).parent
-# The way of a request; the rest of the package stands on it, and has tests of its own.
-MODULES = (
-    *("client.py", "connection.py", "connector.py", "dns.py", "pool.py", "request_body.py", "response.py", "response_body.py"),
-    *("threads.py", "tls.py", "upload.py"),
-    *sorted(f"middlewares/{path.name}" for path in (PACKAGE / "middlewares").glob("*.py")),
-)
 SLOTS = 10
 WORKERS = 25
+# Addresses of this machine at which nobody listens, and nobody answers. Only Linux has more than one.
+REFUSING, SILENT = ("127.0.0.2", ["127.0.0.3"]) if sys.platform == "linux" else ("::1", [])
 
 # Awaits at which nobody can be cancelled, and why.
 NEVER_SUSPEND = {
@@ -51,163 +50,23 @@ NEVER_SUSPEND = {
     ("_wait", "async with asyncio.timeout_at(total if total_first else due)"): "the same",
     ("__aexit__", "await response.close()"): "asynchronous for those who write `await`; it doesn't wait",
     ("__aexit__", "await self._context.__aexit__(kind, error, trace)"): "the same",
+    ("resolve", "await self._channel().getaddrinfo(host, port=port, type=socket.SOCK_STREAM)"): "aiodns isn't always installed",
+    ("_end_with_loop", "await channel.close()"): "the end of a loop, or of a resolver; no request waits for it",
 }
-
-
-# -- the awaits of the source, and where a coroutine stands
-
-
-class Place(NamedTuple):
-    """One await of the source: what it is, in which function, and where the code of it stands."""
-
-    module: str
-    function: str
-    code: str
-    start: tuple[int, int]
-    end: tuple[int, int]
-
-    def __str__(self) -> str:
-        return f"{self.module}:{self.start[0]} {self.function}: {self.code}"
-
-
-class _Finder(ast.NodeVisitor):
-    def __init__(self, module: str) -> None:
-        self.module = module
-        self.function = ""
-        self.places: list[Place] = []
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
-        outer, self.function = self.function, node.name
-        self.generic_visit(node)
-        self.function = outer
-
-    def generic_visit(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith):
-            code = ast.unparse(node).splitlines()[0].removesuffix(":")
-            end = (node.end_lineno or 0, node.end_col_offset or 0)
-            self.places.append(Place(self.module, self.function, code, (node.lineno, node.col_offset), end))
-        super().generic_visit(node)
-
-
-@functools.cache
-def places() -> dict[str, list[Place]]:
-    """By file name, the innermost ones first."""
-    found: dict[str, list[Place]] = {}
-    for module in MODULES:
-        path = PACKAGE / module
-        finder = _Finder(module)
-        finder.visit(ast.parse(path.read_text()))
-        found[str(path)] = sorted(finder.places, key=lambda place: (-place.start[0], -place.start[1], place.end))
-    return found
-
-
-@functools.cache
-def _positions(code: types.CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
-    return list(code.co_positions())
-
-
-@functools.cache
-def _place(code: types.CodeType, instruction: int) -> Place | None:
-    line, end_line, column, end_column = _positions(code)[instruction // 2]
-    assert line is not None
-    for place in places().get(code.co_filename, ()):
-        if place.start <= (line, column or 0) and (end_line or 0, end_column or 0) <= place.end:
-            return place
-    return None
-
-
-def standing_at(awaited: Any) -> Iterator[Place]:
-    """The awaits at which a coroutine, and whatever it waits for, is suspended. An upload belongs to its exchange."""
-    while awaited is not None:
-        frame, inner = None, None
-        if isinstance(awaited, types.CoroutineType):
-            frame, inner = awaited.cr_frame, awaited.cr_await
-        elif isinstance(awaited, types.AsyncGeneratorType):
-            frame, inner = awaited.ag_frame, awaited.ag_await
-        elif isinstance(awaited, types.GeneratorType):
-            frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
-        elif not isinstance(awaited, asyncio.Future):
-            # What drives an asynchronous generator (`asend`, `anext` with a default, ...) doesn't say which.
-            kinds = (types.CoroutineType, types.AsyncGeneratorType)
-            within = gc.get_referents(awaited)
-            inner = next((one for one in within if isinstance(one, kinds) or type(one).__name__.startswith("async_generator")), None)
-        if frame is not None:
-            if (place := _place(frame.f_code, frame.f_lasti)) is not None:
-                yield place
-            if frame.f_code.co_name == "exchange" and (upload := frame.f_locals["self"]._upload) is not None and upload._task is not None:
-                yield from standing_at(upload._task.get_coro())
-        awaited = inner
-
-
-# -- cancelling
-
-How = str | int | float  # "arrival": in the tick in which it arrives; an int: after so many turns; a float: after so many seconds
-
-
-class Cancelling:
-    """Awaits a coroutine, and cancels its own task at the suspensions of `plan`, or as soon as it stands at one of the `aims`.
-
-    `reached` counts the awaits at which it did.
-    """
-
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, None], plan: dict[int, How], reached: Counter[Place], aims: frozenset[Place] = frozenset()
-    ) -> None:
-        self.coroutine = coroutine
-        self.plan = plan
-        self.reached = reached
-        self.aims = aims
-        self.suspensions = 0
-        self.cancelled = 0
-        self.task: asyncio.Task[Any] | None = None
-
-    def __await__(self) -> Generator[Any, None, None]:
-        self.task = asyncio.current_task()
-        error: BaseException | None = None
-        while True:
-            try:
-                waited = self.coroutine.send(None) if error is None else self.coroutine.throw(error)
-            except StopIteration:
-                return
-            error = None
-            self.suspensions += 1
-            if (how := self.plan.get(self.suspensions)) is not None:
-                self.arrange(how, waited)
-            if self.aims:
-                self.look(again=self.suspensions == 1)
-            try:
-                yield waited
-            except BaseException as raised:
-                error = raised
-
-    def arrange(self, how: How, waited: asyncio.Future[Any] | None) -> None:
-        loop = asyncio.get_running_loop()
-        if how == "arrival" and waited is not None:
-            waited.add_done_callback(lambda _: self.cancel())  # stands in line before the task's own waking
-        elif isinstance(how, float):
-            loop.call_later(how, self.cancel)
-        elif isinstance(how, int) and how:
-            loop.call_soon(self.arrange, how - 1, waited)
-        else:
-            self.cancel()
-
-    def look(self, again: bool) -> None:
-        """Now, and then in each turn of the loop: an upload moves on while its request stands still."""
-        assert self.task is not None
-        if self.task.done():
-            return
-        if not self.aims.isdisjoint(standing_at(self.coroutine)):
-            self.cancel()
-            self.aims -= set(self.reached)
-        if again:
-            asyncio.get_running_loop().call_soon(self.look, True)
-
-    def cancel(self) -> None:
-        assert self.task is not None
-        if not self.task.done():
-            self.cancelled += 1
-            self.reached.update(set(standing_at(self.coroutine)))
-            self.task.cancel()
+# TLS over a socket is made in another way on each loop.
+NEVER_ON = {
+    "asyncio": ("_secure", "await self._loop.create_connection(_Bare, sock=carrier)"),
+    "uvloop": (
+        "_secure",
+        "await self._loop.create_connection(lambda: face, sock=below, ssl=context, server_hostname=name, ssl_handshake_timeout=3600)",
+    ),
+}
+# Modules with awaits that no request passes, and what they are.
+ASIDE = {
+    "bulk.py": "stands on the client",
+    "cli.py": "the same",
+    "loop_end.py": "the end of a loop, which has no requests any more",
+}
 
 
 # -- the server, and what is asked of it; every answer names the request that it answers
@@ -294,6 +153,43 @@ class Reads(MiddleWare):
         return response
 
 
+class Lookup:
+    """A resolver of the user's own. What a name begins with says what becomes of it."""
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        match host.partition("-")[0]:
+            case "slow":
+                await asyncio.sleep(0.002)
+            case "several":
+                await asyncio.sleep(0)
+                return [REFUSING, *SILENT, "127.0.0.1"]
+            case "refusing":
+                return [REFUSING, "127.0.0.4"]
+            case "unknown":
+                await asyncio.sleep(0)
+                raise OSError("nobody knows it")
+            case "forgetful":
+                await asyncio.sleep(0)
+                with aioreq.tls._lock:
+                    aioreq.tls._contexts.clear()  # as if that many others had been loaded meanwhile
+            case _:
+                return await ThreadedResolver().resolve(host, port)
+        return ["127.0.0.1"]
+
+
+class Peers(NamedTuple):
+    """Whom requests go to, and through whom."""
+
+    plain: Server
+    secure: Server
+    unix: Server
+    proxy: Relay
+    secure_proxy: Relay
+    socks: Relay
+    deaf_port: int
+    deaf_path: Path
+
+
 class Crossed(AssertionError):
     """An answer to another request."""
 
@@ -306,14 +202,14 @@ def expect(answer: bytes | str, expected: bytes | str) -> None:
 class Campaign:
     """Many requests at once over one pool, most of them cancelled somewhere."""
 
-    def __init__(
-        self, seed: int, plain: Server, secure: Server, client: aioreq.Client, folder: Path, deaf_port: int, patience: float
-    ) -> None:
+    def __init__(self, seed: int, peers: Peers, client: aioreq.Client, unix_client: aioreq.Client, folder: Path, patience: float) -> None:
         self.random = random.Random(seed)
-        self.servers = (plain, secure)
+        self.peers = peers
+        self.servers = (peers.plain, peers.secure)
         self.client = client
+        self.unix_client = unix_client
         self.folder = folder
-        self.deaf_port = deaf_port
+        self.by_name = TLS(ca=peers.secure.ca, server_hostname="localhost")  # whatever name a URL has
         self.patience = patience  # how long a request waits for a slot, in seconds
         self.numbers = itertools.count(1)
         self.reached: Counter[Place] = Counter()
@@ -332,22 +228,19 @@ class Campaign:
         async def work() -> None:
             while self.cancelled < goal and not self.failures:
                 kind = self.random.choice(kinds)
-                at = self.random.randint(1, self.lengths.get(kind, 3))
-                plan = {at: self.how()}
-                if self.random.random() < 0.3:
-                    plan[at + self.random.randint(1, 2)] = self.how()
-                await self.ask(kind, plan)
+                await self.ask(kind, self.plan(kind))
 
         await asyncio.gather(*[work() for _ in range(WORKERS)])
         assert not self.failures, self.failures[0]
 
     async def aim(self) -> None:
-        """At every await that chance left out."""
+        """At every await that chance left out; some of them are passed only by who was cancelled before."""
         kinds = [name for name in dir(self) if name.startswith("ask_")] * 200
 
         async def work() -> None:
             while kinds and (aims := frozenset(self.unreached())) and not self.failures:
-                await self.ask(kinds.pop(), {}, aims)
+                kind = kinds.pop()
+                await self.ask(kind, self.random.choice([{}, self.plan(kind)]), aims)
 
         await asyncio.gather(*[work() for _ in range(WORKERS)])
         assert not self.failures, self.failures[0]
@@ -366,6 +259,13 @@ class Campaign:
         elif request.cancelled:
             self.failures.append(AssertionError(f"{kind}: the cancellation was swallowed"))
         self.completed += 1
+
+    def plan(self, kind: str) -> dict[int, How]:
+        at = self.random.randint(1, self.lengths.get(kind, 3))
+        plan = {at: self.how()}
+        if self.random.random() < 0.3:
+            plan[at + self.random.randint(1, 2)] = self.how()
+        return plan
 
     def how(self) -> How:
         drawn = self.random.random()
@@ -514,7 +414,7 @@ class Campaign:
     async def ask_nobody(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.ConnectTimeout):
             await self.client.get(
-                f"http://127.0.0.1:{self.deaf_port}/{number}", timeout=aioreq.Timeout(pool=self.patience, connect=0.02), retry=0
+                f"http://127.0.0.1:{self.peers.deaf_port}/{number}", timeout=aioreq.Timeout(pool=self.patience, connect=0.02), retry=0
             )
 
     async def ask_the_deaf(self, server: Server, number: int) -> None:
@@ -524,27 +424,92 @@ class Campaign:
 
     async def ask_with_other_settings(self, server: Server, number: int) -> None:
         """A CA path of its own makes a context, and a connection, of its own."""
-        _, secure = self.servers
+        secure = self.peers.secure
         assert secure.ca is not None
         ca = self.folder / f"{number}.pem"
         ca.symlink_to(secure.ca)
         expect((await self.client.get(f"{secure.url}/id/{number}", verify=ca)).text, str(number))
 
+    async def request_by_name(self, name: str, server: Server, number: int, **options: Any) -> None:
+        url = f"{server.url}/id/{number}".replace("127.0.0.1", f"{name}.test")
+        expect((await self.client.get(url, tls=self.by_name, **options)).text, str(number))
+
+    async def ask_a_new_name(self, server: Server, number: int) -> None:
+        """Some look it up together."""
+        await self.request_by_name(f"slow-{number // 4}", server, number)
+
+    async def ask_a_name_of_several_addresses(self, server: Server, number: int) -> None:
+        await self.request_by_name(f"several-{number}", server, number)
+
+    async def ask_where_nobody_listens(self, server: Server, number: int) -> None:
+        with pytest.raises(aioreq.ConnectError, match="refused"):
+            await self.request_by_name(f"refusing-{number}", server, number)
+
+    async def ask_an_unknown_name(self, server: Server, number: int) -> None:
+        with pytest.raises(aioreq.DNSError, match="nobody knows it"):
+            await self.request_by_name(f"unknown-{number // 4}", server, number)
+
+    async def ask_while_the_context_is_forgotten(self, server: Server, number: int) -> None:
+        await self.request_by_name(f"forgetful-{number}", self.peers.secure, number)
+
+    async def ask_by_unix_socket(self, server: Server, number: int) -> None:
+        expect((await self.unix_client.get(f"http://anywhere/pieces/{number}")).content, body_of(number))
+
+    async def ask_a_deaf_unix_socket(self, server: Server, number: int) -> None:
+        async with aioreq.Client(unix_socket=self.peers.deaf_path, timeout=aioreq.Timeout(connect=0.02), retry=0) as client:
+            with pytest.raises(aioreq.ConnectTimeout):
+                await client.get(f"http://anywhere/{number}")
+
+    @property
+    def proxy_in_tls(self) -> Proxy:
+        return Proxy(self.peers.secure_proxy.url, tls=TLS(ca=self.peers.secure.ca))
+
+    async def ask_by_forwarding(self, server: Server, number: int) -> None:
+        proxy = self.random.choice([self.peers.proxy.url, self.proxy_in_tls])
+        response = await self.client.get(f"{self.peers.plain.url}/pieces/{number}", proxy=proxy)
+        expect(response.content, body_of(number))
+
+    async def ask_through_a_tunnel(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{self.peers.secure.url}/pieces/{number}", proxy=self.peers.proxy.url)
+        expect(response.content, body_of(number))
+
+    async def ask_through_a_tunnel_in_tls(self, server: Server, number: int) -> None:
+        response = await self.client.get(f"{self.peers.secure.url}/pieces/{number}", proxy=self.proxy_in_tls)
+        expect(response.content, body_of(number))
+
+    async def ask_what_is_no_proxy(self, server: Server, number: int) -> None:
+        with pytest.raises(aioreq.ProxyError):
+            await self.client.get(f"{self.peers.secure.url}/id/{number}", proxy=self.peers.plain.url)
+
+    async def ask_through_socks(self, server: Server, number: int) -> None:
+        scheme = self.random.choice(["socks4", "socks5"])  # the names are looked up here
+        await self.request_by_name(f"slow-{number // 4}", server, number, proxy=f"{scheme}://{self.peers.socks.address}")
+
+    async def ask_through_socks_by_name(self, server: Server, number: int) -> None:
+        scheme = self.random.choice(["socks4a", "socks5h"])
+        response = await self.client.get(f"{server.url}/id/{number}", proxy=f"{scheme}://{self.peers.socks.address}")
+        expect(response.text, str(number))
+
+    async def ask_through_socks_that_refuses_some(self, server: Server, number: int) -> None:
+        await self.request_by_name(f"several-{number}", server, number, proxy=f"socks5://{self.peers.socks.address}")
+
     # -- what must hold afterwards
 
     async def assert_sound(self, patience: int = 8000) -> None:
-        """Every slot is free or keeps an idle connection, and the client answers."""
-        pool = self.client.pool()
-        for _ in range(patience):
-            if pool.open == len(pool.slots.idle):
-                break
-            await asyncio.sleep(0.001)  # a dropped body is being drained
-        assert pool.open == len(pool.slots.idle) <= SLOTS, "a slot is held by nobody"
-        assert set(pool.slots.queue_of) == set(pool.slots.idle)
-        assert pool.waiting == 0
-        assert not any(queue.waiters for queue in pool.slots.queues.values())
-        assert not pool.slots.blocked
-        assert not pool._opening
+        """Every slot is free or keeps an idle connection, no lookup goes on, and the client answers."""
+        for client in (self.client, self.unix_client):
+            pool = client.pool()
+            for _ in range(patience):
+                if pool.open == len(pool.slots.idle):
+                    break
+                await asyncio.sleep(0.001)  # a dropped body is being drained
+            assert pool.open == len(pool.slots.idle) <= SLOTS, "a slot is held by nobody"
+            assert set(pool.slots.queue_of) == set(pool.slots.idle)
+            assert pool.waiting == 0
+            assert not any(queue.waiters for queue in pool.slots.queues.values())
+            assert not pool.slots.blocked
+            assert not pool._opening
+            assert not client.settings.dialer._names._flights
         numbers = [next(self.numbers) for _ in range(20)]
         answers = await asyncio.gather(*[self.client.get(f"{self.servers[n % 2].url}/id/{n}", retry=0) for n in numbers])
         assert [answer.text for answer in answers] == [str(n) for n in numbers]
@@ -552,7 +517,13 @@ class Campaign:
 
     def unreached(self) -> list[Place]:
         everywhere = {place for found in places().values() for place in found}
-        return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in NEVER_SUSPEND)
+        return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in never())
+
+
+def never() -> set[tuple[str, str]]:
+    """The awaits at which nobody can be cancelled on the running loop."""
+    loop = "uvloop" if type(asyncio.get_running_loop()).__module__.startswith("uvloop") else "asyncio"
+    return {*NEVER_SUSPEND, NEVER_ON[loop]}
 
 
 async def _awaiting(request: Awaitable[None]) -> None:
@@ -568,30 +539,81 @@ async def _slow_pieces(pieces: list[Any]) -> AsyncIterator[Any]:
         await asyncio.sleep(0)  # whoever closes it waits, and may be cancelled meanwhile
 
 
-@contextlib.asynccontextmanager
-async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Campaign]:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as callers:
-        for _ in range(4):  # the queue of a server that never accepts is full: connections to it are never made
+@contextlib.contextmanager
+def black_hole(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket]:
+    """A server that never accepts, and whose queue is full: connections to it are never made."""
+    with socket.create_server((host, port), backlog=0) as deaf, contextlib.ExitStack() as callers:
+        for _ in range(4):
             caller = callers.enter_context(socket.socket())
             caller.setblocking(False)
             caller.connect_ex(deaf.getsockname())
+        yield deaf
+
+
+@contextlib.contextmanager
+def deaf_unix_socket(path: Path) -> Iterator[None]:
+    """The same for a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as deaf, contextlib.ExitStack() as callers:
+        deaf.bind(str(path))
+        deaf.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+                caller.setblocking(False)
+                caller.connect(str(path))
+        yield
+
+
+@contextlib.asynccontextmanager
+async def standing_peers(folder: Path) -> AsyncIterator[Peers]:
+    authority = Authority()
+    by_default = [httpbin, routes]
+    async with (
+        Server(routes=by_default, record=False) as plain,
+        Server(routes=by_default, record=False, tls=authority) as secure,
+        Server(routes=by_default, record=False, unix=folder / "unix") as unix,
+        Relay() as proxy,
+        Relay(authority.server_context()) as secure_proxy,
+        Relay(socks=True) as socks,
+    ):
+        socks.reply = lambda host: b"\x05" if host in (REFUSING, *SILENT) else GRANTED
+        with contextlib.ExitStack() as deaf:
+            deaf_port = deaf.enter_context(black_hole()).getsockname()[1]
+            deaf.enter_context(deaf_unix_socket(folder / "deaf"))
+            for host, server in itertools.product(SILENT, (plain, secure)):
+                deaf.enter_context(black_hole(host, server.port))
+            yield Peers(plain, secure, unix, proxy, secure_proxy, socks, deaf_port, folder / "deaf")
+
+
+@contextlib.asynccontextmanager
+async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Campaign]:
+    limits, timeout = aioreq.Limits(connections=SLOTS), aioreq.Timeout(pool=patience)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aioreq.dialer, "ATTEMPT_DELAY", 0.02)  # seconds that a slot waits at a black hole
         async with (
-            Server(routes=[httpbin, routes], record=False) as plain,
-            Server(routes=[httpbin, routes], record=False, tls=True) as secure,
+            standing_peers(folder) as peers,
             aioreq.Client(
-                verify=secure.ca or False,
-                limits=aioreq.Limits(connections=SLOTS),
-                timeout=aioreq.Timeout(pool=patience),
+                verify=peers.secure.ca or False,
+                resolver=StaticResolver({"table.test": "127.0.0.1"}, fallback=Lookup()),
+                socket_options=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)],  # bytes: uploads have to wait
+                limits=limits,
+                timeout=timeout,
                 retry=aioreq.Retry(attempts=1, backoff=0.002),
                 middlewares=(Reads, *default_middlewares),
             ) as client,
+            aioreq.Client(unix_socket=folder / "unix", limits=limits, timeout=timeout) as unix_client,
         ):
-            yield Campaign(seed, plain, secure, client, folder, deaf.getsockname()[1], patience)
-            pool = client.pool()
-            await client.close()
-            assert pool.open == 0
-            assert not pool.slots.queues
-            failed = [error for server in (plain, secure) for error in server.errors if "handler failed" in error]
+            yield Campaign(seed, peers, client, unix_client, folder, patience)
+            servers = peers[:3]
+            for each in (client, unix_client):
+                pool = each.pool()
+                await each.close()
+                assert pool.open == 0
+                assert not pool.slots.queues
+            async with asyncio.timeout(5):
+                for server in servers:  # also where a proxy, or a Unix socket, stands between
+                    await server.bell.until(lambda server=server: not server.connections)
+            failed = [error for server in servers for error in server.errors if "handler failed" in error]
             assert not failed, failed[0]
 
 
@@ -608,14 +630,23 @@ async def test_cancelled_anywhere_requests_leave_nothing_behind(count: int, tmp_
                 f"\n{requests.cancelled} cancellations, {requests.completed} requests answered; coverage: {len(requests.reached)} of",
                 end=" ",
             )
-            print(f"{awaits} awaits, {by_chance} of them by chance ({len(NEVER_SUSPEND)} never suspend)")
+            print(f"{awaits} awaits, {by_chance} of them by chance ({len(never())} never suspend)")
         assert requests.unreached() == []
     gc.collect()
 
 
 def test_what_never_suspends_is_still_there() -> None:
     known = {(place.function, place.code) for found in places().values() for place in found}
-    assert set(NEVER_SUSPEND) <= known
+    assert {*NEVER_SUSPEND, *NEVER_ON.values()} <= known
+
+
+def test_every_module_that_awaits_is_known() -> None:
+    waiting = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if _awaits(path)}
+    assert {path for path in waiting if not path.startswith("testing/")} - set(MODULES) == set(ASIDE)
+
+
+def _awaits(path: Path) -> bool:
+    return any(isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) for node in ast.walk(ast.parse(path.read_text())))
 
 
 # -- the check itself

@@ -304,16 +304,6 @@ async def test_addresses_that_do_not_answer_in_time_are_forgotten(dead: list[str
 
 
 @linux
-async def test_an_answer_is_kept_for_who_gives_up_on_the_resolver_alone() -> None:
-    resolver = Moving(["127.0.0.2"])
-    with Listener("127.0.0.2") as listener:
-        dialer = Dialer(Names(resolver, Limits(dns_ttl=1000)))
-        (await dial(dialer, listener.port)).close()
-        assert await in_turns(dial(dialer, listener.port), 0) is None  # cancelled before it began
-        (await dial(dialer, listener.port)).close()
-
-
-@linux
 async def test_steps_name_who_is_tried(port: int) -> None:
     told = Told()
     dialer = dialer_to("127.0.0.1", "127.0.0.2", "127.0.0.4", "127.0.0.5")

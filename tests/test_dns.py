@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import random
 import socket
@@ -394,6 +395,11 @@ async def test_an_answer_of_thousands_is_cut() -> None:
     names = Names(Book([f"192.0.{high}.{low}" for high in range(16) for low in range(256)]), Limits())
     found = await names.lookup("many.test", 80)
     assert found == [Address(socket.AF_INET, (f"192.0.0.{low}", 80)) for low in range(64)]
+
+
+@pytest.mark.timeout(10)
+async def test_an_answer_without_end_is_cut() -> None:
+    assert await Names(Book(itertools.repeat("192.0.2.1")), Limits()).lookup("many.test", 80) == at("192.0.2.1")
 
 
 async def test_a_forgotten_name_is_asked_for_anew() -> None:

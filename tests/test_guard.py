@@ -353,16 +353,14 @@ async def test_what_a_middleware_makes_has_the_caps_of_the_guard(server: Server)
 
     chains: list[MiddleWareTypes] = [(Own,), (Own, *default_middlewares), (*default_middlewares, Own)]
     server.route("/never", Script((b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab", Stall())))
-    server.route("/hop", Reply(302, [("Location", "/bytes/1001")]))
     for middlewares in chains:
         async with Client(guard=only(server, max_body=1000, timeout=0.2), middlewares=middlewares, retry=0) as client:
             for options in ({}, {"timeout": Timeout()}, {"timeout": None}):
                 made[:] = [aioreq.Request("GET", server.url + "/bytes/1000", **options)]
                 assert len((await client.get(server.url)).content) == 1000
-                for path in ("/bytes/1001", "/hop") if len(chains[-1]) > 1 and middlewares != (Own,) else ("/bytes/1001",):
-                    made[:] = [aioreq.Request("GET", server.url + path, **options)]
-                    with pytest.raises(aioreq.LimitExceeded):
-                        await client.get(server.url)
+                made[:] = [aioreq.Request("GET", server.url + "/bytes/1001", **options)]
+                with pytest.raises(aioreq.LimitExceeded):
+                    await client.get(server.url)
                 made[:] = [aioreq.Request("GET", server.url + "/never", **options)]
                 with pytest.raises(aioreq.TotalTimeout, match=r"the total limit of 0\.2 s"):
                     await client.get(server.url)
@@ -376,7 +374,8 @@ async def test_what_another_client_has_sent_is_judged_when_a_middleware_sends_it
             async def process(self, request: aioreq.Request, client: Client) -> Any:
                 return await self.next_middleware.process(sent, client)
 
-        for middlewares in ((Again, *default_middlewares), (*default_middlewares, Again)):
+        chains: list[MiddleWareTypes] = [(Again, *default_middlewares), (*default_middlewares, Again)]
+        for middlewares in chains:
             async with Client(guard=only(server), middlewares=middlewares) as client:
                 with pytest.raises(GuardError):
                     await client.get(server.url)

@@ -244,6 +244,7 @@ def test_deny_wins_over_allow_and_over_public() -> None:
         ("", "is no host name"),
         ("*", "a wildcard stands in front alone"),
         ("*.", "is no host name"),
+        ("*.10.0.0.1", "a wildcard stands in front alone"),
         ("a.*.example", "a wildcard stands in front alone"),
         ("*a.example", "a wildcard stands in front alone"),
         ("http://internal.example", "is a URL"),

@@ -184,6 +184,75 @@ async def test_a_link_replaces_the_request(server: Server) -> None:
     assert {name for name, _ in server.requests[-1].headers} == {b"X-A", b"Host", b"Content-Length"}
 
 
+class Own(MiddleWare):
+    """Sends a request of its own making in place of the client's."""
+
+    def __init__(self, url: str, next_middleware: MiddleWare | None = None, **options: Any) -> None:
+        super().__init__(next_middleware)
+        self.made = Request("GET", url, **options)
+
+    async def process(self, request: Request, client: Client) -> Answer:
+        return await self.next_middleware.process(self.made, client)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("options", [{}, {"timeout": aioreq.Timeout(total=5)}, {"timeout": None}])
+async def test_a_request_of_a_links_own_goes_out_the_way_of_the_clients(
+    server: Server, tls_server: Server, first: bool, options: dict[str, Any]
+) -> None:
+    def chain(url: str) -> tuple[Any, ...]:
+        own = Own(url, **options)
+        return (own, *default_middlewares) if first else (*default_middlewares, own)
+
+    # TLS, and never in the clear.
+    async with Client(middlewares=chain(tls_server.url + "/get"), verify=tls_server.ca or True) as client:
+        for _ in range(2):
+            assert (await client.get(server.url)).connection.tls_version
+    for settings in ({"verify": True}, {"retry": 0}):
+        async with Client(middlewares=chain(tls_server.url + "/get"), **settings) as client:
+            with pytest.raises(aioreq.CertificateError):
+                await client.get(server.url)
+    async with Client(middlewares=chain(server.url.replace("http:", "https:")), retry=0) as client:
+        with pytest.raises(aioreq.TLSError):
+            await client.get("http://unused.test/")
+    assert server.requests == []
+    # By its proxy.
+    async with Client(middlewares=chain("http://somewhere.test/get"), proxy=server.url) as client:
+        assert (await client.get("http://unused.test/")).status == 200
+    assert [request.target for request in server.requests] == [b"http://somewhere.test/get"]
+
+
+async def test_a_link_that_takes_the_tls_settings_away_gets_tls_all_the_same(server: Server) -> None:
+    class Careless(MiddleWare):
+        async def process(self, request: Request, client: Client) -> Answer:
+            return await self.next_middleware.process(request.replace(tls=None), client)
+
+    async with Client(middlewares=(*default_middlewares, Careless), retry=0) as client:
+        with pytest.raises(aioreq.TLSError):
+            await client.get(server.url.replace("http:", "https:"))
+    assert server.requests == []
+
+
+async def test_the_credentials_of_the_client_are_no_link_s(server: Server) -> None:
+    """They would be sent again at each redirect, to whomever it leads."""
+    async with Server() as other:
+        other.route("/", Reply(302, [("Location", f"http://localhost:{server.port}/get")]))
+        link = Own(other.url + "/")
+        secrets: dict[str, Any] = {"headers": {"Authorization": "Bearer secret"}, "params": {"key": "secret"}}
+        async with Client(middlewares=(link, *default_middlewares), auth=("user", "secret"), **secrets) as client:
+            assert (await client.get("http://unused.test/")).status == 200
+            assert "secret" not in (await client.get("http://unused.test/")).text
+        assert len(other.requests) == 2
+        assert all(b"secret" not in request.target and "secret" not in str(request.headers) for request in other.requests)
+
+
+async def test_the_password_of_a_links_own_request_and_of_no_other(server: Server) -> None:
+    url = server.url + "/digest-auth/auth/user/secret"
+    for auth, status in ((("user", "secret"), 200), (aioreq.config.UNSET, 401)):
+        async with Client(middlewares=(Own(url, auth=auth), *default_middlewares), auth=("user", "secret")) as client:
+            assert (await client.get(server.url)).status == status
+
+
 async def test_a_link_answers_by_itself() -> None:
     async with Client(middlewares=(*default_middlewares, Canned)) as client:
         response = await client.get("http://nowhere.invalid/", raise_for_status=True)

@@ -140,6 +140,7 @@ def test_limits_are_checked(limits: dict[str, Any], error: type[Exception], text
         (b"timeout=1", 0.5),
         (b"timeout=0", 0.0),
         (b"timeout=60, timeout=5", 4.0),
+        (b"timeout=5, timeout=60", 4.0),
         (b"timeout=000000005", 4.0),
         # What is no number of seconds promises nothing.
         (b"", INFINITE),

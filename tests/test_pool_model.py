@@ -8,7 +8,6 @@ each rule, what must hold once all is quiet after `settle`.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -173,7 +172,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.asked: list[Asked] = []
         self.closed = False
         self.draining = False
-        self.quiet: Future[None] = Future()
+        self.quiet: list[str] = []  # told once the last one has ended
         self.steps = 0
         self.idled: dict[Connection, int] = {}  # which connection idles since which step
         self.fair_from = dict.fromkeys(HOSTS, 0)  # from which request on the order of arrival is known to be kept
@@ -361,7 +360,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.draining = True
         for one in self.running:
             one.may_fail.add(aioreq.ClientClosed)  # it may not have begun
-        self.pool.drain(self.quiet)
+        self.pool.drain(lambda: self.quiet.append("quiet"))
         self.turn(turns)
 
     @precondition(lambda self: not self.closed and len(self.asked) > 12)
@@ -416,7 +415,8 @@ class PoolMachine(RuleBasedStateMachine):
         if self.draining:
             assert not self.idle, "idle, although nobody will come"
             under_way = self.pool.calls or self.pool.open
-            assert self.quiet.done() == (self.pool.closed or not under_way), "an end that is told too early, or not at all"
+            told = self.pool.closed or not under_way
+            assert self.quiet == ["quiet"] * told, "an end that is told too early, or twice, or not at all"
 
     @invariant()
     def an_answer_is_its_own(self) -> None:
@@ -450,12 +450,13 @@ class PoolMachine(RuleBasedStateMachine):
         assert pool.waiting == len(waiting) == sum(len(queue.waiters) for queue in pool.slots.queues.values())
         assert pool.open == len(self.alive) + len(self.connector.dials), "a slot that nobody holds"
         assert set(pool.slots.queue_of) == set(self.alive)
+        assert sum(queue.connected for queue in pool.slots.queues.values()) == len(self.alive)
         assert not any(queue.open == 0 and not queue.waiters for queue in pool.slots.queues.values()), "an empty queue was kept"
         for queue in pool.slots.blocked:
             assert queue.waiters, "a key in line for a slot that nobody waits for"
             assert not limits.per_host or queue.open < limits.per_host, "a key in line for a slot that it must not have"
         if self.draining and not self.running:
-            assert self.quiet.done()
+            assert self.quiet
         if self.closed:
             assert not self.running
             assert pool.open == 0

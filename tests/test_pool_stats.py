@@ -197,16 +197,20 @@ async def test_the_origins_that_hold_most_are_told() -> None:
 
 async def test_a_limit_of_the_origin_s_own_is_told_apart(server: Server, gate: Gate) -> None:
     async with client_with(per_host=1) as client, Server(routes=httpbin) as other:
+        foreign = Gate(other)
+        longest = asyncio.ensure_future(client.post(f"{other.url}/held"))
+        await foreign.until(inside=1)
         first = asyncio.ensure_future(client.get(f"{server.url}/held"))
         await gate.until(inside=1)
-        await client.get(f"{other.url}/get")
         with pytest.raises(aioreq.PoolTimeout) as caught:
             await client.get(f"{server.url}/get", timeout=aioreq.Timeout(pool=0.01))
         assert "2 of 100 are taken, 1 of them by this origin, which may have 1;" in str(caught.value)
         assert "or raise Limits(per_host=...)" in str(caught.value)
         assert str(other.port) not in str(caught.value)
+        assert "into <Request GET" in str(caught.value), "an exchange with another origin is none of its business"
         gate.opened.set()
-        await first
+        foreign.opened.set()
+        await asyncio.gather(first, longest)
 
 
 async def test_a_slot_held_for_a_connection_that_is_being_opened() -> None:

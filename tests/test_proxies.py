@@ -55,6 +55,10 @@ def test_each_scheme_has_its_port(scheme: str, port: int) -> None:
         ("http://pro_xy-.example", "is no host name"),
         ("http://2130706433", "no dotted quad"),
         ("http://%FF:secret@proxy.example", "no UTF-8"),
+        ("http://user:8080/secret@proxy.example", "proxy URL 'http://proxy.example': nothing stands behind"),
+        ("user:12?secret@proxy.example:3128", "'proxy.example:3128' has no scheme"),
+        ("a://secret:x@proxy.example", "proxy URL 'a://proxy.example': no proxy is spoken to by 'a'"),
+        ("user:a://secret@proxy.example", "'proxy.example' has no scheme"),
     ],
 )
 def test_a_url_that_is_wrong(url: str, words: str) -> None:
@@ -224,7 +228,19 @@ def test_a_scheme_alone_leaves_the_other_direct() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["ftp", "example.com", "", "https://a b", "http://x:y", "socks5://x", "http://*x.example", "all://*:81", "all://u:secret@x"]
+    "key",
+    [
+        "ftp",
+        "example.com",
+        "",
+        "https://a b",
+        "http://x:y",
+        "socks5://x",
+        "http://*x.example",
+        "all://*:81",
+        "all://u:secret@x",
+        "http://u:12/secret@x",
+    ],
 )
 def test_a_key_that_is_wrong(key: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -253,6 +269,7 @@ def test_the_memory_of_choices_is_bounded() -> None:
         ({"HTTP_PROXY": "http://upper", "http_proxy": ""}, None, None),
         ({"ALL_PROXY": "socks5://a"}, "a", "a"),
         ({"all_proxy": "socks5h://a", "https_proxy": "http://s"}, "a", "s"),
+        ({"http_proxy": "http://h", "https_proxy": "http://s", "all_proxy": "socks://a:1080/"}, "h", "s"),
         ({"HTTP_PROXY": "h:3128"}, "h", None),
         ({"HTTP_PROXY": "  http://h  "}, "h", None),
         ({"HTTP_PROXY": ""}, None, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from peers import Proxy as ProxyServer
 
 import aioreq
 from aioreq import TLS, Client, Proxy
+from aioreq.testing import Server, httpbin
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
@@ -114,6 +116,21 @@ async def test_giving_up_at_any_moment_leaves_nothing(client: Client, origin: st
 
 
 # -- credentials
+
+
+@pytest.mark.parametrize("name", HTTP_PROXIES)
+async def test_the_proxy_s_own_fields_end_at_the_proxy(request: pytest.FixtureRequest, name: str) -> None:
+    """Also those of an http:// request, all of which it reads and forwards."""
+    fields = [("X-For-Proxy", "for-the-proxy"), ("X-Too", "for-the-proxy"), ("User-Agent", "for-the-proxy")]
+    given = proxy_named(name, request.getfixturevalue)
+    proxy = dataclasses.replace(given, headers=fields)
+    async with Server(routes=httpbin) as origin, Client(proxy=proxy, user_agent="for-the-origin", retry=0) as client:
+        for headers in ({}, {"Connection": "close"}):
+            assert (await client.get(origin.url + "/anything", headers=headers)).status == 200
+    for seen in origin.requests:
+        assert b"for-the-proxy" not in seen.head
+        assert b"proxy-authorization" not in seen.head.lower()
+        assert seen.head.count(b"User-Agent: for-the-origin\r\n") == 1
 
 
 @pytest.mark.parametrize("name", ["squid_auth", "tinyproxy_auth"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import sys
@@ -106,7 +107,7 @@ async def test_the_absolute_form_to_the_byte() -> None:
             await client.get("http://user:pw@origin.example?q=%7e")
             await client.get("http://[::1]:8080/a", headers={"Host": "other", "X": "y"})
             await client.post("http://origin.example:80/a/../b", content=b"12")
-    fields = b"Proxy-Authorization: Basic cHJveHk6c2VjcmV0\r\nX-For-Proxy: for-the-proxy\r\n"
+    fields = b"Proxy-Authorization: Basic cHJveHk6c2VjcmV0\r\nX-For-Proxy: for-the-proxy\r\nConnection: X-For-Proxy\r\n"
     assert [request.head for request in proxy.requests] == [
         b"GET http://origin.example/?q=%7e HTTP/1.1\r\nHost: origin.example\r\n" + fields + b"Authorization: Basic dXNlcjpwdw==\r\n\r\n",
         b"GET http://[::1]:8080/a HTTP/1.1\r\n" + fields + b"Host: other\r\nX: y\r\n\r\n",
@@ -499,6 +500,26 @@ async def test_closing_the_client_at_any_moment_leaves_nothing(kind: str, turns:
         await origin.until(lambda: not origin.connections)
 
 
+@pytest.mark.parametrize("kind", ["http", "https"])
+async def test_tunnels_don_t_wait_for_the_collector(kind: str, ca: str) -> None:
+    """Each would keep what its transport has buffered, and on uvloop all of its TLS."""
+    async with (
+        Server(routes=httpbin, tls=AUTHORITY) as origin,
+        relay_and_proxy(kind, ca) as (_, proxy),
+        Client(proxy=proxy, verify=ca, retry=0) as client,
+    ):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                assert (await client.get(origin.url + "/id/1", headers={"Connection": "close"})).text == "1"
+            await origin.until(lambda: not origin.connections)
+            await asyncio.sleep(0.05)
+            assert not [each for each in gc.get_objects() if type(each) is Tunnel]
+        finally:
+            gc.enable()
+
+
 # -- SOCKS
 
 
@@ -622,6 +643,29 @@ async def test_bytes_behind_a_socks_reply_answer_nobody() -> None:
     async with Server() as server, Client(proxy=f"socks5h://127.0.0.1:{server.port}", retry=0) as client:
         server.script(ReadBytes(1), b"\x05\x00" + SOCKS5_REPLY + response, Stall(), on="accept", below_tls=True)
         assert "it sent bytes behind its reply" in str(await failing(client, "http://origin.example/"))
+
+
+async def test_a_socks_proxy_that_ends_behind_its_reply_sent_nothing() -> None:
+    async with Server() as server, Client(proxy=f"socks5h://127.0.0.1:{server.port}", retry=0) as client:
+        server.script(ReadBytes(1), b"\x05\x00" + SOCKS5_REPLY, Close(), on="accept", below_tls=True)
+        with pytest.raises((aioreq.ConnectionLost, aioreq.ProxyError)) as caught:
+            await client.get("http://origin.example/")
+        assert "sent bytes behind" not in str(caught.value)
+
+
+async def test_an_origin_that_is_silent_behind_its_socks_proxy() -> None:
+    async with Server() as server, Client(proxy=f"socks5h://127.0.0.1:{server.port}", retry=0, timeout=Timeout(connect=0.2)) as client:
+        server.script(ReadBytes(1), b"\x05\x00" + SOCKS5_REPLY, Stall(), on="accept", below_tls=True)
+        with pytest.raises(aioreq.ConnectTimeout, match="during the TLS handshake with origin.example:443 via proxy"):
+            await client.get("https://origin.example/")
+
+
+async def test_a_proxy_that_is_silent_in_its_own_handshake() -> None:
+    async with Server() as server, Client(proxy=f"https://127.0.0.1:{server.port}", retry=0, timeout=Timeout(connect=0.2)) as client:
+        for url in ("http://origin.example/", "https://origin.example/"):
+            server.script(Stall(), on="accept", below_tls=True)
+            with pytest.raises(aioreq.ConnectTimeout, match=f"during the TLS handshake with proxy 127.0.0.1:{server.port}"):
+                await client.get(url)
 
 
 async def test_a_socks_proxy_that_is_silent() -> None:

@@ -21,6 +21,8 @@ class MiddleWare:
 
     The response may still be arriving (a `StreamResponse`: whenever the caller streams, and for any status but 2xx):
     `await response.read()` gives the body of both kinds; a response that is not returned is let go of by its `close()`.
+    `request.replace(...)` is a copy with all that the client settled. A new `Request` goes out by the client's guard, limits, proxies and
+    TLS, but without its headers and credentials: `await client.send(...)` would add them.
     """
 
     def __init__(self, next_middleware: MiddleWare | None = None) -> None:
@@ -52,8 +54,9 @@ class PoolMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         if request.dialer is not client.settings.dialer:
-            # A link's own, or one that another client has sent: without this client's guard and caps, proxies and TLS.
-            request = client.settings.settle(request.replace())
+            # A link's own, or one that another client has sent: by this client's guard, caps, proxies and TLS, but without its credentials,
+            # which would come back at each redirect.
+            request = client.settings.settle(request.replace(), way_only=True)
         try:
             return await client.pool().send(request)
         except AioreqError as error:

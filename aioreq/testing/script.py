@@ -138,4 +138,6 @@ class Close:
     """Closes in an orderly way; under TLS with close_notify."""
 
     async def __call__(self, connection: Connection) -> None:
+        if not connection.transport.is_closing():
+            connection.transport.resume_reading()  # asyncio's TLS would never end after StopReading, once the peer has gone
         connection.transport.close()

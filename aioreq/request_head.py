@@ -107,7 +107,8 @@ def _start_for(proxy: Proxy, request: Request) -> bytes:
 def _forwarded_fields(proxy: Proxy, request: Request) -> bytes:
     """The proxy's fields in front of a request's own. Named in Connection none goes on to the origin (RFC 9110 section 7.6.1), for which a
     field of both would be lost then: that is the request's."""
-    own = [(name, value) for name, value in field_pairs(proxy.headers) if value is not None and request.field(name) is None]
+    taken = {name.lower() for name, _ in request.pairs()}
+    own = [(name, value) for name, value in field_pairs(proxy.headers) if value is not None and name.lower() not in taken]
     names = ", ".join(dict.fromkeys(name for name, _ in own if name.lower() != "proxy-authorization"))
     lines = [field_line(name, value) for name, value in (*own, *([("Connection", names)] if names else []))]
     return proxy.authorization + b"".join(lines)

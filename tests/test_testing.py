@@ -575,6 +575,17 @@ async def test_a_peer_that_stops_reading_blocks_the_upload() -> None:
         writer.transport.abort()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_what_stopped_reading_closes_although_the_peer_has_gone(tls: bool) -> None:
+    async with Server(tls=tls) as server:
+        server.script(StopReading(), Pause(0.05), Close(), path="/", on="head")
+        _, writer = await asyncio.open_connection(server.host, server.port, ssl=server.client_context() if tls else None)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        await server.until(lambda: len(server.requests) == 1)
+        writer.transport.abort()
+        await server.until(lambda: not server.connections, 5)
+
+
 async def test_unasked_bytes_and_ends_on_idle_connections() -> None:
     async with Server() as server, connect(server) as (reader, writer), connect(server) as (other, _), connect(server) as (_, busy):
         server.script(Stall(), path="/stall")

@@ -115,6 +115,20 @@ async def test_the_absolute_form_to_the_byte() -> None:
     ]
 
 
+async def test_a_field_of_the_proxy_s_and_of_the_request_is_the_request_s() -> None:
+    """Named in Connection it would not reach the origin."""
+    async with Server() as proxy:
+        proxy.route("*", "ok")
+        fields = [("user-agent", "proxy's"), ("Cookie", "proxy=1"), ("Authorization", "proxy's"), ("X", "1"), ("x", "2"), ("Y", "3")]
+        own = Proxy(f"http://127.0.0.1:{proxy.port}", headers=fields)
+        async with Client(proxy=own, headers={"Accept": None, "Accept-Encoding": None, "User-Agent": "own"}) as client:
+            await client.get("http://u:p@origin.example/", cookies={"own": "1"}, headers={"Connection": "close"})
+    assert proxy.requests[0].head == (
+        b"GET http://origin.example/ HTTP/1.1\r\nHost: origin.example\r\nX: 1\r\nx: 2\r\nY: 3\r\nConnection: X, x, Y\r\n"
+        b"User-Agent: own\r\nConnection: close\r\nCookie: own=1\r\nAuthorization: Basic dTpw\r\n\r\n"
+    )
+
+
 @pytest.mark.parametrize("host", ["a\r\nX-Evil: 1", "a b", "a\x00", "é", "a\nb", "a\tb"])
 async def test_nothing_is_smuggled_into_connect(host: str) -> None:
     """Not by a URL (aioreq/urls.py), nor by who makes an origin by hand."""

@@ -72,7 +72,8 @@ class Pool:
         dialer = request.dialer or self.dialer
         if dialer.guard is not None:
             dialer.guard.check_origin(origin)
-        route = Route(origin, (request.tls or _TLS) if origin.scheme == "https" else None, dialer, proxy)
+        tls = request.tls or _TLS  # type: ignore[truthy-bool]
+        route = Route(origin, tls if origin.scheme == "https" else None, dialer, proxy)
         # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
         connection = self.slots.take_idle(route, POLL_AFTER if _resendable(request) else 0.0) or await self._acquire(route, request)
         if request.deadline is not None:

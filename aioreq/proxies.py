@@ -37,7 +37,7 @@ class Proxy:
     """A proxy: `Proxy("http://proxy.example:3128", auth=("user", "password"))`.
 
     The scheme says how it is spoken to: `http`, `https` (TLS to the proxy), `socks4`, `socks5` (names are resolved here), `socks4a`,
-    `socks5h` (by the proxy). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a BasicAuth, or stands
+    `socks5h` (by the proxy; `socks` is the same). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a BasicAuth, or stands
     percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone:
     a CONNECT carries no others, not even a User-Agent; in an http:// request, which the proxy reads and forwards, Connection names them as
     what it must not send on, and what the request sets as well is the request's. `tls` is how an https proxy is spoken to, `TLS()` by
@@ -222,6 +222,8 @@ def _parsed(url: object) -> tuple[str, str, int, tuple[str, str] | None]:
     if not mark or not _SCHEME.fullmatch(scheme):
         raise InvalidURL(f"proxy URL {shown!r} has no scheme: did you mean {'http://' + shown!r}?")
     scheme = scheme.lower()
+    if scheme == "socks":  # what GNOME writes into ALL_PROXY, and means by it
+        scheme = "socks5h"
     if scheme not in _PORTS:
         raise InvalidURL(f"proxy URL {shown!r}: no proxy is spoken to by {scheme!r}, but by {', '.join(_PORTS)}")
     rest = rest.removesuffix("/")

@@ -78,11 +78,10 @@ class Tunnel(asyncio.Protocol):
             del self._parser  # it calls back here: together they would wait for the collector, and the transport with them
         if error is not None:
             raise error
-        transport, self._transport = self._transport, None
-        if _BREAKS_NESTED and type(transport).__module__ == "asyncio.sslproto":
-            nesting: Any = transport
+        if _BREAKS_NESTED and type(self._transport).__module__ == "asyncio.sslproto":
+            nesting: Any = self._transport
             nesting._force_close = lambda error: nesting.abort()
-        return transport
+        return self._transport
 
     def abort(self) -> None:
         """Close what was opened, at once."""

@@ -14,12 +14,14 @@ import gzip
 import inspect
 import io
 import itertools
+import operator
 import random
 import socket
 import sys
 import types
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -42,7 +44,8 @@ from aioreq.upload import CHUNK
 SLOTS = 10
 WORKERS = 25
 # Addresses of this machine at which nobody listens, and nobody answers. Only Linux has more than one.
-REFUSING, SILENT = ("127.0.0.2", ["127.0.0.3"]) if sys.platform == "linux" else ("::1", [])
+REFUSING, *ALSO_REFUSING = ["127.0.0.2", "127.0.0.4"] if sys.platform == "linux" else ["::1"]
+SILENT = ["127.0.0.3"] if sys.platform == "linux" else []
 
 # Awaits at which nobody can be cancelled, and why.
 NEVER_SUSPEND = {
@@ -163,8 +166,6 @@ class Lookup:
             case "several":
                 await asyncio.sleep(0)
                 return [REFUSING, *SILENT, "127.0.0.1"]
-            case "refusing":
-                return [REFUSING, "127.0.0.4"]
             case "unknown":
                 await asyncio.sleep(0)
                 raise OSError("nobody knows it")
@@ -443,7 +444,7 @@ class Campaign:
 
     async def ask_where_nobody_listens(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.ConnectError, match="refused"):
-            await self.request_by_name(f"refusing-{number}", server, number)
+            await self.request_by_name("refusing", server, number)
 
     async def ask_an_unknown_name(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.DNSError, match="nobody knows it"):
@@ -465,7 +466,7 @@ class Campaign:
         return Proxy(self.peers.secure_proxy.url, tls=TLS(ca=self.peers.secure.ca))
 
     async def ask_by_forwarding(self, server: Server, number: int) -> None:
-        proxy = self.random.choice([self.peers.proxy.url, self.proxy_in_tls])
+        proxy = self.random.choice([Proxy(self.peers.proxy.url), self.proxy_in_tls])
         response = await self.client.get(f"{self.peers.plain.url}/pieces/{number}", proxy=proxy)
         expect(response.content, body_of(number))
 
@@ -594,7 +595,7 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
             standing_peers(folder) as peers,
             aioreq.Client(
                 verify=peers.secure.ca or False,
-                resolver=StaticResolver({"table.test": "127.0.0.1"}, fallback=Lookup()),
+                resolver=StaticResolver({"refusing.test": [REFUSING, *ALSO_REFUSING]}, fallback=Lookup()),
                 socket_options=[(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)],  # bytes: uploads have to wait
                 limits=limits,
                 timeout=timeout,
@@ -610,9 +611,8 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
                 await each.close()
                 assert pool.open == 0
                 assert not pool.slots.queues
-            async with asyncio.timeout(5):
-                for server in servers:  # also where a proxy, or a Unix socket, stands between
-                    await server.bell.until(lambda server=server: not server.connections)
+            # Servers see it too where a proxy, or a Unix socket, stands between.
+            await asyncio.gather(*[server.until(partial(operator.not_, server.connections)) for server in servers])
             failed = [error for server in servers for error in server.errors if "handler failed" in error]
             assert not failed, failed[0]
 

@@ -39,7 +39,7 @@ def test_each_scheme_has_its_port(scheme: str, port: int) -> None:
         ("user:secret@proxy.example:3128", "has no scheme: did you mean 'http://proxy.example:3128'?"),
         ("", "has no scheme"),
         ("ftp://user:secret@proxy.example", "no proxy is spoken to by 'ftp', but by http, https, socks4"),
-        ("socks://proxy.example", "no proxy is spoken to by 'socks'"),
+        ("socks6://proxy.example", "no proxy is spoken to by 'socks6'"),
         ("http://", "has no host"),
         ("http://user:secret@", "has no host"),
         ("http://proxy.example:99999", "the port is not a number"),
@@ -240,6 +240,7 @@ def test_a_scheme_alone_leaves_the_other_direct() -> None:
         "all://*:81",
         "all://u:secret@x",
         "http://u:12/secret@x",
+        "http://secret@x",
     ],
 )
 def test_a_key_that_is_wrong(key: str) -> None:
@@ -269,7 +270,8 @@ def test_the_memory_of_choices_is_bounded() -> None:
         ({"HTTP_PROXY": "http://upper", "http_proxy": ""}, None, None),
         ({"ALL_PROXY": "socks5://a"}, "a", "a"),
         ({"all_proxy": "socks5h://a", "https_proxy": "http://s"}, "a", "s"),
-        ({"http_proxy": "http://h", "https_proxy": "http://s", "all_proxy": "socks://a:1080/"}, "h", "s"),
+        ({"http_proxy": "http://h", "https_proxy": "http://s", "all_proxy": "nonsense://a:1080/"}, "h", "s"),
+        ({"all_proxy": "socks://a:1080/"}, "a", "a"),
         ({"HTTP_PROXY": "h:3128"}, "h", None),
         ({"HTTP_PROXY": "  http://h  "}, "h", None),
         ({"HTTP_PROXY": ""}, None, None),

@@ -583,7 +583,7 @@ async def test_what_stopped_reading_closes_although_the_peer_has_gone(tls: bool)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
         await server.until(lambda: len(server.requests) == 1)
         writer.transport.abort()
-        await server.until(lambda: not server.connections, 5)
+        await server.until(lambda: not server.connections, seconds=5)
 
 
 async def test_unasked_bytes_and_ends_on_idle_connections() -> None:

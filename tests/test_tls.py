@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
+import socket
 import ssl
 import threading
 import time
@@ -315,6 +317,42 @@ async def test_a_server_without_tls(server: Server) -> None:
     async with aioreq.Client(retry=0) as client:
         with pytest.raises(aioreq.TLSError, match="does it speak TLS on this port"):
             await client.get(f"https://127.0.0.1:{server.port}/")
+
+
+async def test_an_answer_that_comes_with_the_handshake_is_nobodys(authority: Authority, ca: Path) -> None:
+    """In TLS 1.2 the server has the last word of the handshake, and may say more in the same breath."""
+    context = authority.server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    received = b""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            nonlocal received
+            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(incoming, outgoing, server_side=True)
+            with listener.accept()[0] as connection:
+                connection.settimeout(10)
+                while True:
+                    try:
+                        tls.do_handshake()
+                        break
+                    except ssl.SSLWantReadError:
+                        connection.sendall(outgoing.read())
+                        incoming.write(connection.recv(65536))
+                tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+                connection.sendall(outgoing.read())
+                while data := connection.recv(65536):
+                    incoming.write(data)
+                    with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+                        received += tls.read()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        async with aioreq.Client(retry=0, verify=ca) as client:
+            with pytest.raises(aioreq.ConnectionLost, match="sent bytes that nobody had asked for"):
+                await client.get(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        thread.join(10)
+    assert received == b""
 
 
 async def test_a_handshake_is_tried_again_like_any_connection(tls_server: Server) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from math import isinf
+from math import inf
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -36,6 +36,8 @@ from .urls import QueryTypes, encode_pairs
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
 _TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
+
+_LOOK_AGAIN = 0.5  # seconds after which a closing client looks whether the loops that it waits for still run
 
 
 class Client:
@@ -249,14 +251,15 @@ class Client:
         self._latest = (None, None)
         try:
             if wait != 0:
-                await self._drained(None if wait is None or isinf(wait) else wait)
+                await self._drained(inf if wait is None else wait)
         finally:
             await self._close_now()
 
-    async def _drained(self, wait: float | None) -> None:
+    async def _drained(self, wait: float) -> None:
         """Return when nothing is under way any more, or after `wait` seconds."""
-        ends: list[asyncio.Future[None]] = []
+        ends: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         running = asyncio.get_running_loop()
+        due = running.time() + wait
         for loop, pool in list(self._pools.items()):
             end: asyncio.Future[None] = running.create_future()
             if loop is running:
@@ -268,9 +271,11 @@ class Client:
                     continue
             else:
                 continue
-            ends.append(end)
-        if ends:
-            await asyncio.wait(ends, timeout=wait)
+            ends[end] = loop
+        while ends and (left := due - running.time()) > 0:
+            await asyncio.wait(ends, timeout=min(left, _LOOK_AGAIN))
+            # A loop that is stopped, and not by a runner, tells nobody.
+            ends = {end: loop for end, loop in ends.items() if not end.done() and loop.is_running()}
 
     async def _close_now(self) -> None:
         running = asyncio.get_running_loop()

@@ -176,7 +176,7 @@ class TLS:
     own, used as it is. `keylog` is a file for the session secrets (default: the environment's SSLKEYLOGFILE). `fingerprint` is the SHA-256
     of the server's certificate (of its DER form) in hexadecimal digits, with or without colons, or as bytes; one of several may be wanted,
     for a rotation. It is checked besides the authority, and alone with `verify=False`. `server_hostname` is sent as the server's name
-    (RFC 6066) and looked for in its certificate, in place of the URL's host.
+    (RFC 6066) and looked for in its certificate, in place of the URL's host. A request's own TLS holds at each hop of its redirects.
 
     >>> TLS(verify=False).verify
     False

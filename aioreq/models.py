@@ -296,7 +296,7 @@ class Request:
 
 def _checked(extensions: dict[str, Any]) -> dict[str, Any]:
     callback = extensions.get("informational")
-    if callback is not None and (not callable(callback) or iscoroutinefunction(callback)):
+    if callback is not None and (not callable(callback) or iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__)):
         raise TypeError(f"extensions: 'informational' takes a plain function of a status and headers, not {callback!r}")
     return extensions
 

@@ -33,7 +33,7 @@ from .transfer import Opening
 __all__ = ["Pool"]
 
 _TLS = TLS()  # never in the clear, even where a link took the settings away
-POLL_AFTER = 1.0  # seconds of idling after which a plaintext connection is looked at before it is used again
+POLL_AFTER = 1.0  # seconds of idling after which a connection is looked at before it is used again
 
 _DIALER = Dialer()
 

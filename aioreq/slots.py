@@ -259,12 +259,13 @@ def _usable(connection: Connection, now: float, poll_after: float) -> bool:
     idled = now - connection.idle_since
     if now >= connection.expires or idled >= connection.keep_for:
         return False
-    if connection.secure or idled < poll_after:
+    if idled < poll_after:
         return True
-    # Readable while idle means closed by the peer, or bytes that nobody asked for.
     socket = connection.transport.get_extra_info("socket")
     if socket is None or not hasattr(select, "poll"):
         return True
+    # Readable while idle means closed by the peer, or bytes that nobody asked for; over TLS these may be a session ticket, and only the end
+    # tells.
     poll = select.poll()
-    poll.register(socket.fileno(), select.POLLIN)
+    poll.register(socket.fileno(), getattr(select, "POLLRDHUP", 0) if connection.secure else select.POLLIN)
     return not poll.poll(0)

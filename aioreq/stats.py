@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -63,7 +62,7 @@ def holders(slots: Slots, queue: Queue) -> str:
     own = bool(limits.per_host) and queue.open >= limits.per_host
     if own:
         used += f", which may have {limits.per_host}"
-    held = Counter(other for other in slots.queue_of.values() if other is not queue)
+    held = {other: other.connected for other in slots.queues.values() if other.connected and other is not queue}
     if held and not own:
         most = heapq.nlargest(_MOST_ORIGINS, held.items(), key=lambda item: item[1])
         used += f" ({', '.join(f'{other.route}: {number}' for other, number in most)}{', ...' if len(held) > len(most) else ''})"

@@ -160,14 +160,16 @@ class Lookup:
     """A resolver of the user's own. What a name begins with says what becomes of it."""
 
     async def resolve(self, host: str, port: int) -> list[str]:
-        match host.partition("-")[0]:
+        match host.removesuffix(".test").partition("-")[0]:
             case "slow":
                 await asyncio.sleep(0.002)
             case "several":
                 await asyncio.sleep(0)
                 return [REFUSING, *SILENT, "127.0.0.1"]
+            case "silent":
+                await asyncio.sleep(3600)
             case "unknown":
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.002)
                 raise OSError("nobody knows it")
             case "forgetful":
                 await asyncio.sleep(0)
@@ -254,6 +256,8 @@ class Campaign:
         self.lengths[kind] = max(self.lengths.get(kind, 3), request.suspensions)
         self.cancelled += request.cancelled
         if task.cancelled():
+            if not request.cancelled:
+                self.failures.append(AssertionError(f"{kind}: cancelled by somebody else's cancellation"))
             return
         if (error := task.exception()) is not None:
             self.failures.append(error)
@@ -437,7 +441,7 @@ class Campaign:
 
     async def ask_a_new_name(self, server: Server, number: int) -> None:
         """Some look it up together."""
-        await self.request_by_name(f"slow-{number // 4}", server, number)
+        await self.request_by_name(f"slow-{number // 40}", server, number)
 
     async def ask_a_name_of_several_addresses(self, server: Server, number: int) -> None:
         await self.request_by_name(f"several-{number}", server, number)
@@ -446,9 +450,14 @@ class Campaign:
         with pytest.raises(aioreq.ConnectError, match="refused"):
             await self.request_by_name("refusing", server, number)
 
+    async def ask_a_silent_resolver(self, server: Server, number: int) -> None:
+        timeout = aioreq.Timeout(pool=self.patience, connect=0.02)
+        with pytest.raises(aioreq.ConnectTimeout, match="name lookup"):
+            await self.request_by_name("silent", server, number, timeout=timeout, retry=0)
+
     async def ask_an_unknown_name(self, server: Server, number: int) -> None:
         with pytest.raises(aioreq.DNSError, match="nobody knows it"):
-            await self.request_by_name(f"unknown-{number // 4}", server, number)
+            await self.request_by_name("unknown", server, number)
 
     async def ask_while_the_context_is_forgotten(self, server: Server, number: int) -> None:
         await self.request_by_name(f"forgetful-{number}", self.peers.secure, number)
@@ -484,7 +493,7 @@ class Campaign:
 
     async def ask_through_socks(self, server: Server, number: int) -> None:
         scheme = self.random.choice(["socks4", "socks5"])  # the names are looked up here
-        await self.request_by_name(f"slow-{number // 4}", server, number, proxy=f"{scheme}://{self.peers.socks.address}")
+        await self.request_by_name(f"slow-{number // 40}", server, number, proxy=f"{scheme}://{self.peers.socks.address}")
 
     async def ask_through_socks_by_name(self, server: Server, number: int) -> None:
         scheme = self.random.choice(["socks4a", "socks5h"])

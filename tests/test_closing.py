@@ -399,6 +399,32 @@ def test_a_loop_that_ends_meanwhile_is_not_waited_for() -> None:
         server.wait(lambda: not server.connections)
 
 
+def test_a_loop_that_stops_meanwhile_is_not_waited_for() -> None:
+    """Without a runner: nobody cancels what is under way on it."""
+    loop = asyncio.new_event_loop()
+    ready = threading.Barrier(2, timeout=30)
+    with Server(routes=httpbin) as server, ThreadPoolExecutor(1) as executor:
+        client = aioreq.Client(retry=0)
+
+        async def main() -> asyncio.Task[Any]:
+            (task,) = started(client.get(f"{server.url}/delay/30"))
+            await server.until(lambda: len(server.requests) == 1)
+            ready.wait()
+            await asyncio.sleep(0.1)  # long enough for the other thread to have begun to wait
+            return task
+
+        living = executor.submit(loop.run_until_complete, main())
+        ready.wait()
+        asyncio.run(asyncio.wait_for(client.close(wait=None), SOON))
+        assert not loop.is_running()
+        with pytest.raises(aioreq.ClientClosed):
+            loop.run_until_complete(living.result())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        gc.collect()
+        server.wait(lambda: not server.connections)
+
+
 def test_a_loop_that_stands_still_is_not_waited_for() -> None:
     with Server(routes=httpbin) as server:
         client = aioreq.Client(retry=0)

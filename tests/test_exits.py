@@ -14,8 +14,10 @@ import pytest
 from aioreq.testing import Server, httpbin
 
 PRELUDE = """
-    import asyncio, os, signal, sys, threading, time
+    import asyncio, logging, os, signal, sys, threading, time
     import aioreq
+    # -X dev has the loops report each slow step, which tells of a busy machine alone.
+    logging.getLogger("asyncio").addFilter(lambda record: record.msg != "Executing %s took %.3f seconds")
     if LOOP == "uvloop":
         import uvloop
         new_loop = uvloop.new_event_loop

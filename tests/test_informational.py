@@ -174,7 +174,14 @@ async def some_coroutine(status: int, headers: ResponseHeaders) -> None:
     pass
 
 
-@pytest.mark.parametrize("callback", [5, "print", [], some_coroutine], ids=str)
+class SomeCoroutine:
+    __call__ = staticmethod(some_coroutine)
+
+    def __str__(self) -> str:
+        return "an object that is called as one"
+
+
+@pytest.mark.parametrize("callback", [5, "print", [], some_coroutine, SomeCoroutine()], ids=str)
 async def test_the_callback_is_checked_where_the_request_is_made(server: Server, client: aioreq.Client, callback: Any) -> None:
     with pytest.raises(TypeError, match="'informational' takes a plain function"):
         aioreq.Request("GET", server.url, extensions={"informational": callback})

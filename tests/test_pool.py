@@ -21,7 +21,7 @@ import aioreq.pool
 import aioreq.slots
 from aioreq.connection import Connection
 from aioreq.slots import HANDOVERS, Slots
-from aioreq.testing import Authority, Close, Reply, Reset, Script, Server, Stall, httpbin
+from aioreq.testing import Authority, Close, HalfClose, Reply, Reset, Script, Server, Stall, httpbin
 from aioreq.testing import Request as Received
 
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -508,6 +508,24 @@ def test_what_happened_while_the_loop_was_busy_is_seen(step: Any, monkeypatch: p
 
     with Server(routes=httpbin) as server:
         asyncio.run(main())
+
+
+@pytest.mark.parametrize("step", [HalfClose(), Reset()], ids=["end", "reset"])
+def test_over_tls_the_end_alone_is_seen(step: Any, request: pytest.FixtureRequest) -> None:
+    """Bytes may be a session ticket there, and say nothing against the connection."""
+
+    async def main() -> None:
+        async with aioreq.Client(verify=server.ca or True, retry=0) as client:
+            await client.get(f"{server.url}/get")
+            assert (await client.post(f"{server.url}/id/0")).text == "0"
+            server.push(step)
+            time.sleep(0.05)  # noqa: ASYNC251
+            assert (await client.post(f"{server.url}/id/1")).text == "1"
+        assert used(server) == [1, 1, 2]
+
+    loop = pytest.importorskip("uvloop").new_event_loop if request.config.getoption("--loop") == "uvloop" else asyncio.new_event_loop
+    with Server(routes=httpbin, tls=True) as server, asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 class Overeager(asyncio.Protocol):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import os
 import socket
 import ssl
 import struct
@@ -331,7 +333,12 @@ class Connection(asyncio.Protocol):
 
     def half_close(self) -> None:
         """Sends FIN and goes on reading. Under TLS no close_notify is sent, as when a server crashes."""
-        self._bare.write_eof()
+        if self.transport is self._bare:
+            self._bare.write_eof()
+            return
+        # Behind the transport's back: after its write_eof(), asyncio would complain of whatever TLS still has to say.
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._bare.get_extra_info("socket").fileno())) as same:
+            same.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Sends RST: with a linger time of 0, close() drops what is unsent and resets."""

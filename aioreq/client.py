@@ -194,11 +194,9 @@ class Client:
         return response
 
     async def _through_chain(self, request: Request) -> Response | StreamResponse:
-        latest_loop, pool = self._latest  # of none, once the client is closed
-        if pool is None or latest_loop is not asyncio.get_running_loop():
-            if self._closed:
-                raise ClientClosed("the client is closed", request=request)
-            pool = self.pool()
+        if self._closed:
+            raise ClientClosed("the client is closed", request=request)
+        pool = self.pool()
         pool.calls += 1
         try:
             return await self.middlewares.process(request, self)
@@ -228,8 +226,9 @@ class Client:
                 if self._closed:  # by another thread, which didn't see this pool
                     latest.close()
                     raise ClientClosed("the client is closed")
-            if not self._closed:
-                self._latest = (loop, latest)
+            self._latest = (loop, latest)
+            if self._closed:  # perhaps by another thread in this very moment
+                self._latest = (None, None)
         return latest
 
     def stats(self) -> Stats:
@@ -244,7 +243,7 @@ class Client:
 
         Under way are calls up to their response, through redirects and retries, and streams until they are read or closed. None waits
         as long as that takes; 0, the default, fails them now, and ends another `close` that waits. Cancelled, it closes at once. Other
-        threads' loops are waited for too, as long as they run.
+        threads' loops are waited for too, as long as they run. From within a call of this client it would wait for itself.
         """
         check_seconds("Client.close", "wait", wait)
         self._closed = True

@@ -37,7 +37,8 @@ class Proxy:
     """A proxy: `Proxy("http://proxy.example:3128", auth=("user", "password"))`.
 
     The scheme says how it is spoken to: `http`, `https` (TLS to the proxy), `socks4`, `socks5` (names are resolved here), `socks4a`,
-    `socks5h` (by the proxy; `socks` is the same). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a BasicAuth, or stands
+    `socks5h` (by the proxy; `socks` is the same). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a
+    BasicAuth, or stands
     percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone:
     a CONNECT carries no others, not even a User-Agent; in an http:// request, which the proxy reads and forwards, Connection names them as
     what it must not send on, and what the request sets as well is the request's. `tls` is how an https proxy is spoken to, `TLS()` by

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import re
 import ssl
 from typing import Any, TypeAlias
@@ -68,6 +66,8 @@ def check_pins(tls: TLS, connected: ssl.SSLObject, peer: str) -> None:
     """Raise CertificateError unless the certificate has one of the wanted fingerprints, where any are wanted."""
     if tls.fingerprint is None:
         return
+    import hashlib
+
     offered = hashlib.sha256(connected.getpeercert(binary_form=True) or b"").hexdigest()
     if offered not in tls.fingerprint:
         wanted = " or ".join(map(str, tls.fingerprint))
@@ -115,7 +115,9 @@ def _hint(error: Exception) -> str:
 
 def _certificate_hint(code: int, tls: TLS) -> str:
     if code in _BY_DATE:
-        return f" (this machine's clock says {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC)"
+        from datetime import UTC, datetime
+
+        return f" (this machine's clock says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
     if code in _BY_NAME:
         return " (if the server goes by another name, give TLS(server_hostname=...))"
     if code in _BY_ISSUER and tls.context is None:
@@ -161,8 +163,10 @@ def _shown(name: str) -> str:
 
 
 def _date(text: str) -> str:
+    from datetime import UTC, datetime
+
     try:
         seconds = ssl.cert_time_to_seconds(text)
-        return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError, OSError):
         return _shown(text)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from yarl import URL
 
@@ -18,7 +19,6 @@ from .cookies import CookieJar
 from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
 from .dns import Names
 from .errors import AioreqError, ClientClosed
-from .guard import Guard, guard_of
 from .headers import HeaderTypes
 from .loop_end import LoopEnd
 from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
@@ -30,8 +30,12 @@ from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
 from .resolvers import Resolver, resolver_of
 from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
-from .stats import Stats, count
+from .terms import Terms
 from .urls import QueryTypes, encode_pairs
+
+if TYPE_CHECKING:
+    from .guard import Guard
+    from .stats import Stats
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
@@ -87,9 +91,13 @@ class Client:
         self.middlewares: MiddleWare = build(middlewares)
         check_count("Client", "max_redirects", max_redirects)
         base = None if base_url is None else checked_base(base_url)
+        if guard is not None:
+            from .guard import guard_of  # its tables of networks would cost every client's start
+
+            guard = guard_of(guard)
         dialer = Dialer(
             names=Names(resolver_of(resolver), limits),
-            guard=guard_of(guard),
+            guard=guard,
             local_address=local_address,
             unix_socket=unix_socket,
             socket_options=socket_options,
@@ -98,64 +106,68 @@ class Client:
             base=base,
             params=params if params is None or isinstance(params, str) else encode_pairs(params, "params"),
             auth=credentials(auth),
-            timeout=Timeout.of(timeout),
-            limits=limits,
-            retry=Retry.of(retry),
-            tls=checked_tls(verify, tls),
-            dialer=dialer,
-            proxies=checked_proxies(proxy, dialer, trust_env),
-            follow_redirects=follow_redirects,
-            max_redirects=max_redirects,
-            raise_for_status=raise_for_status,
             json_dumps=json_dumps,
             defaults=HeaderBlock(default_fields(self.middlewares, user_agent, persistent_connections, headers)),
+            dialer=dialer,
+            terms=Terms(
+                timeout=Timeout.of(timeout),
+                limits=limits,
+                retry=Retry.of(retry),
+                tls=checked_tls(verify, tls),
+                dialer=dialer,
+                proxies=checked_proxies(proxy, dialer, trust_env),
+                follow_redirects=follow_redirects,
+                max_redirects=max_redirects,
+                raise_for_status=raise_for_status,
+                max_body=limits.body,
+                json_loads=json_loads,
+            ),
         )
         self.cookies = jar_of(cookies, base)
-        self._json_loads = json_loads
         self._closed = False
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
-        self._latest: tuple[asyncio.AbstractEventLoop | None, Pool | None] = (None, None)
+        self._latest: Pool | None = None
 
     # -- verbs
 
     def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """GET (RFC 9110 section 9.3.1): see `request`."""
-        return self.request("GET", url, **options)
+        return self._respond(self.settings.new_request, "GET", url, options)
 
     def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """HEAD: the head of what GET would give, without the body."""
-        return self.request("HEAD", url, **options)
+        return self._respond(self.settings.new_request, "HEAD", url, options)
 
     def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """POST: see `request`."""
-        return self.request("POST", url, **options)
+        return self._respond(self.settings.new_request, "POST", url, options)
 
     def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """PUT: see `request`."""
-        return self.request("PUT", url, **options)
+        return self._respond(self.settings.new_request, "PUT", url, options)
 
     def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """PATCH (RFC 5789): see `request`."""
-        return self.request("PATCH", url, **options)
+        return self._respond(self.settings.new_request, "PATCH", url, options)
 
     def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """DELETE: see `request`."""
-        return self.request("DELETE", url, **options)
+        return self._respond(self.settings.new_request, "DELETE", url, options)
 
     def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """OPTIONS: see `request`."""
-        return self.request("OPTIONS", url, **options)
+        return self._respond(self.settings.new_request, "OPTIONS", url, options)
 
     def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """The response, its whole body in memory, whatever its status.
 
         Errors: everything under `AioreqError`; the message tells who is at fault, in which phase and after how long.
         """
-        return self._respond(self.settings.new_request, method, url, options)
+        return self._respond(self.settings.new_request, _upper(method), url, options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
-        return StreamContext(self, self.settings.new_request(method, url, options))
+        return StreamContext(self, self.settings.new_request(_upper(method), url, options))
 
     def send(self, request: Request) -> Coroutine[Any, Any, Response]:
         """The response to a `Request`: the client's headers, cookies, auth and base_url are added, the request's own win."""
@@ -163,79 +175,76 @@ class Client:
 
     # -- one call
 
-    async def _respond(self, make: Callable[..., Request], *given: Any) -> Response:
+    async def _respond(self, make: Callable[..., Request], *given: Any) -> Any:
+        """The response to the request that `make` gives: a Response, or a StreamResponse where that was asked for."""
         # The request is made here and not before: what is wrong with it is raised where the call is awaited.
         request = make(*given)
         began = perf_counter()  # uvloop's clock stands still within a turn and counts in milliseconds
-        response = await self._through_chain(request)
-        try:
-            if isinstance(response, StreamResponse):
-                response = await response.buffer()
-            elif response.coding is not None:
-                await response.finish()
-        except AioreqError as error:
-            _attach(error, response.request)
-            raise
-        response.elapsed = perf_counter() - began
-        response.json_loads = self._json_loads
-        return response.raise_for_status() if request.raise_for_status else response
-
-    async def start_stream(self, request: Request) -> StreamResponse:
-        """The head of the response, its body still to be read; whoever calls this closes it. `stream` does so by itself."""
-        began = perf_counter()
-        request.stream = True
-        response = await self._through_chain(request)
-        if not isinstance(response, StreamResponse):
-            raise TypeError(f"a middleware answered a streamed request with {type(response).__name__}, not a StreamResponse")
-        response.elapsed = perf_counter() - began
-        response.json_loads = self._json_loads
-        if request.raise_for_status:
-            await response.raise_for_status()
-        return response
-
-    async def _through_chain(self, request: Request) -> Response | StreamResponse:
         if self._closed:
             raise ClientClosed("the client is closed", request=request)
         pool = self.pool()
         pool.calls += 1
         try:
-            return await self.middlewares.process(request, self)
+            response = await self.middlewares.process(request, self)
+            if request.stream:
+                if not isinstance(response, StreamResponse):
+                    raise TypeError(f"a middleware answered a streamed request with {type(response).__name__}, not a StreamResponse")
+            elif isinstance(response, StreamResponse):
+                response = await response.buffer()
+            elif response.coding is not None:
+                await response.finish()
         except AioreqError as error:
-            _attach(error, request)
+            if error.request is None:
+                error.request = request
             raise
         finally:
             pool.calls -= 1
             if pool.draining:
                 pool.call_ended()
+        response.elapsed = perf_counter() - began
+        if response.status >= 400 and request.terms.raise_for_status:
+            checked: Any = response.raise_for_status()
+            if request.stream:
+                await checked
+        return response
+
+    async def start_stream(self, request: Request) -> StreamResponse:
+        """The head of the response, its body still to be read; whoever calls this closes it. `stream` does so by itself."""
+        request.stream = True
+        response: StreamResponse = await self._respond(_same, request)
+        return response
 
     # -- lifecycle
 
     def pool(self) -> Pool:
         """The pool of the running loop. Errors: ClientClosed, unless the client waits for calls under way there."""
-        loop = asyncio.get_running_loop()
-        latest_loop, latest = self._latest
-        if latest is None or latest_loop is not loop:
-            latest = self._pools.get(loop)
-            if self._closed and (latest is None or latest.closed):
+        pool = self._latest
+        return pool if pool is not None and pool.loop is get_running_loop() else self._pool_of(get_running_loop())
+
+    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        pool = self._pools.get(loop)
+        if self._closed and (pool is None or pool.closed):
+            raise ClientClosed("the client is closed")
+        if pool is None:
+            for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
+                self._pools.pop(gone, None)
+            pool = self._pools[loop] = Pool(loop, self.settings.terms.limits, self.settings.dialer)
+            pool.loop_end = LoopEnd(partial(_end_with_loop, self._pools, pool))
+            if self._closed:  # by another thread, which didn't see this pool
+                pool.close()
                 raise ClientClosed("the client is closed")
-            if latest is None:
-                for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
-                    self._pools.pop(gone, None)
-                latest = self._pools[loop] = Pool(loop, self.settings.limits, self.settings.dialer)
-                latest.loop_end = LoopEnd(partial(_end_with_loop, self._pools, latest))
-                if self._closed:  # by another thread, which didn't see this pool
-                    latest.close()
-                    raise ClientClosed("the client is closed")
-            self._latest = (loop, latest)
-            if self._closed:  # perhaps by another thread in this very moment
-                self._latest = (None, None)
-        return latest
+        self._latest = pool
+        if self._closed:  # perhaps by another thread in this very moment
+            self._latest = None
+        return pool
 
     def stats(self) -> Stats:
         """How many connections are open, idle and being opened, and how many requests wait for one: in all, and for each origin.
 
         Summed over the loops that the client is used on; may be called outside a loop, from any thread, and after `close`.
         """
+        from .stats import count
+
         return count([pool.slots for pool in list(self._pools.values())])
 
     async def close(self, wait: float | None = 0) -> None:
@@ -247,7 +256,7 @@ class Client:
         """
         check_seconds("Client.close", "wait", wait)
         self._closed = True
-        self._latest = (None, None)
+        self._latest = None
         try:
             if wait != 0:
                 await self._drained(inf if wait is None else wait)
@@ -360,6 +369,11 @@ def _resolve(end: asyncio.Future[None]) -> None:
         end.set_result(None)
 
 
-def _attach(error: AioreqError, request: Request) -> None:
-    if error.request is None:
-        error.request = request
+def _upper(method: str) -> str:
+    # A "head" would wait for a body that never comes; who means lower case sends a Request.
+    given: Any = method
+    return method.upper() if isinstance(given, str) and method.isascii() else method
+
+
+def _same(request: Request) -> Request:
+    return request

@@ -58,6 +58,7 @@ class Connection:
         self.served = 0  # exchanges that ended well
         self.closed = False
         self.idle_since = 0.0
+        self.fresh_until = 0.0  # loop time until which it begins an exchange unseen
         self.expires = INFINITE  # loop time from which on it begins no exchange
         self.keep_for = INFINITE  # seconds that it may idle and be used again, by the server's word
         self.info = ConnectionInfo()
@@ -109,7 +110,7 @@ class Connection:
         if self.queued:
             transfer.queued, self.queued = self.queued, 0.0
         self._parser.expect(request.method)
-        timeout = request.timeout
+        timeout = request.terms.timeout
         self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
         self._read_limit = INFINITE if timeout.read is None else timeout.read
         body = request.body
@@ -328,8 +329,8 @@ class Connection:
             self._transfer.close_delimited = True
         if not request.stream and 200 <= status < 300:
             self._head = (version, status, reason, fields)
-            if expected is not None and expected > request.most_body and request.method != "HEAD" and status != 204:
-                raise body_too_large(request.most_body)
+            if expected is not None and expected > request.max_body and request.method != "HEAD" and status != 204:
+                raise body_too_large(request.max_body)
             return
         if status == 101 and request.field("upgrade") is None:
             raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
@@ -350,8 +351,8 @@ class Connection:
             self._body.feed(data)
             return
         self._size += len(data)
-        if self._size > self._request.most_body:
-            raise body_too_large(self._request.most_body)
+        if self._size > self._request.max_body:
+            raise body_too_large(self._request.max_body)
         self._chunks.append(data)
 
     def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:

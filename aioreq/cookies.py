@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import overload
 
 from yarl import URL
@@ -75,7 +74,7 @@ class CookieJar:
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         # Each host's cookies by name and path. A replaced cookie keeps its place, as it keeps its creation time (section 5.7): so the
         # order is by age. The number is that of the cookie among all.
-        self._hosts: dict[str, dict[tuple[str, str], tuple[int, Cookie]]] = {}
+        self.hosts: dict[str, dict[tuple[str, str], tuple[int, Cookie]]] = {}
         self._count = 0
         self._made = 0
         self._clock = clock
@@ -86,7 +85,7 @@ class CookieJar:
     def __iter__(self) -> Iterator[Cookie]:
         """The cookies that haven't expired; a host's own ones together, the oldest first."""
         now = self._clock()
-        return iter([cookie for host in self._hosts.values() for _, cookie in host.values() if not _expired(cookie, now)])
+        return iter([cookie for host in self.hosts.values() for _, cookie in host.values() if not _expired(cookie, now)])
 
     def __repr__(self) -> str:
         return f"<CookieJar of {len(self)} cookies>"
@@ -98,13 +97,13 @@ class CookieJar:
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of the cookie `name`; where several hosts or paths have one, of the youngest."""
         now = self._clock()
-        found = [entry for host in self._hosts.values() for entry in host.values() if entry[1].name == name]
+        found = [entry for host in self.hosts.values() for entry in host.values() if entry[1].name == name]
         found = [entry for entry in found if not _expired(entry[1], now)]
         return max(found, key=lambda entry: entry[0])[1].value if found else default
 
     def clear(self) -> None:
         """Forget every cookie."""
-        self._hosts.clear()
+        self.hosts.clear()
         self._count = 0
 
     def set(
@@ -152,9 +151,9 @@ class CookieJar:
 
     def header(self, url: URL) -> str | None:
         """The value of the Cookie field for a request to `url`, None without a cookie: the longest paths first, then the oldest."""
-        if not self._hosts:
+        if not self.hosts:
             return None
-        kept = self._hosts.get(_host(url))
+        kept = self.hosts.get(_host(url))
         if not kept:
             return None
         now = self._clock()
@@ -174,7 +173,7 @@ class CookieJar:
 
     def _put(self, cookie: Cookie) -> bool:
         """Whether the cookie is in: where only Secure ones fill the host's share, another one finds no room."""
-        kept = self._hosts.setdefault(cookie.host, {})
+        kept = self.hosts.setdefault(cookie.host, {})
         key = (cookie.name, cookie.path)
         if (old := kept.get(key)) is not None:
             kept[key] = (old[0], cookie)
@@ -185,8 +184,8 @@ class CookieJar:
         if len(kept) > _MOST_PER_HOST:
             self._evict(list(kept.values()), _MOST_PER_HOST)
         if self._count > _MOST_COOKIES:
-            self._evict([entry for host in self._hosts.values() for entry in host.values()], _MOST_COOKIES - _ROOM)
-        return key in self._hosts.get(cookie.host, ())
+            self._evict([entry for host in self.hosts.values() for entry in host.values()], _MOST_COOKIES - _ROOM)
+        return key in self.hosts.get(cookie.host, ())
 
     def _evict(self, entries: list[tuple[int, Cookie]], left: int) -> None:
         now = self._clock()
@@ -197,15 +196,15 @@ class CookieJar:
             self._drop(cookie)
 
     def _drop(self, cookie: Cookie) -> None:
-        kept = self._hosts.get(cookie.host, {})
+        kept = self.hosts.get(cookie.host, {})
         if kept.pop((cookie.name, cookie.path), None) is not None:
             self._count -= 1
             if not kept:
-                del self._hosts[cookie.host]
+                del self.hosts[cookie.host]
 
     def _shadows_secure(self, cookie: Cookie, now: float) -> bool:
         # Section 5.7, "leave secure cookies alone": what came over plain HTTP never replaces one, nor is sent before it.
-        for _, other in self._hosts.get(cookie.host, {}).values():
+        for _, other in self.hosts.get(cookie.host, {}).values():
             if other.secure and other.name == cookie.name and not _expired(other, now) and _path_matches(cookie.path, other.path):
                 return True
         return False
@@ -308,6 +307,8 @@ def _parse_date(text: str) -> float | None:
         year += 1900 if year >= 70 else 2000
     if year < 1601:
         return None
+    from datetime import UTC, datetime  # few cookies need it, and each start would pay for it
+
     try:
         return datetime(year, month, day, int(clock[1]), int(clock[2]), int(clock[3]), tzinfo=UTC).timestamp()
     except ValueError:

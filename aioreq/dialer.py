@@ -15,14 +15,16 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .config import Limits
 from .dns import Address, Names
 from .errors import ConnectError, GuardError
-from .guard import Guard, refusal
 from .resolvers import ThreadedResolver
 from .transfer import Opening
+
+if TYPE_CHECKING:
+    from .guard import Guard
 
 __all__ = ["Dialer", "LocalAddress", "SocketOption", "UnixSocket", "reason"]
 
@@ -98,7 +100,7 @@ class Dialer:
             return addresses
         admitted = [address for address in addresses if self.guard.admits(host, port, address.text)]
         if not admitted:
-            raise refusal(self.guard, host, port, [address.text for address in addresses])
+            raise _refusal(self.guard, host, port, [address.text for address in addresses])
         return admitted
 
     def _check_peer(self, guard: Guard, host: str, port: int, sock: socket.socket) -> None:
@@ -106,7 +108,7 @@ class Dialer:
         try:
             peer = sock.getpeername()[0]
             if not guard.admits(host, port, peer):
-                raise refusal(guard, host, port, [peer])
+                raise _refusal(guard, host, port, [peer])
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError) and not isinstance(error, GuardError):
@@ -308,6 +310,12 @@ def _checked_path(given: Any) -> str | bytes:
     if len(encoded) > most:
         raise ValueError(f"Client(unix_socket={path!r}): {len(encoded)} bytes are too long a path, this system takes {most}")
     return path
+
+
+def _refusal(guard: Guard, host: str, port: int, addresses: Collection[str]) -> GuardError:
+    from .guard import refusal  # whoever has a guard has paid for its tables
+
+    return refusal(guard, host, port, addresses)
 
 
 def _checked_options(given: Any) -> tuple[SocketOption, ...]:

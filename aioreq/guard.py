@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .config import check_count, check_seconds
 from .errors import GuardError, InvalidURL
-from .urls import DEFAULT_PORTS, Origin, parse
+from .urls import DEFAULT_PORTS, Origin, authority, parse
 
 __all__ = ["Guard", "PublicOnly", "guard_of", "refusal"]
 
@@ -255,7 +255,7 @@ def guard_of(value: Guard | None) -> Guard | None:
 
 def refusal(guard: Guard, host: str, port: int, addresses: Collection[str]) -> GuardError:
     """The error for a host none of whose addresses is admitted, or whose connection ended at one that isn't."""
-    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    at = authority(host, port)
     if not isinstance(guard, PublicOnly):
         return GuardError(f"the guard {guard!r} refuses {at} at {', '.join(addresses)}")
     reasons = "; ".join(dict.fromkeys(guard.why(host, port, address) or address for address in addresses))

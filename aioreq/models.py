@@ -5,30 +5,70 @@ The responses have a file of their own, response.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from .config import TLS, UNSET, Limits, Retry, Timeout, Unset
+from .config import TLS, UNSET, Limits, Retry, Timeout, Unset, check_count
 from .errors import AioreqError
 from .headers import HeaderTypes, field_pairs
 from .request_body import Content, StreamedBody, encode_content
 from .request_head import EMPTY, HeaderBlock, is_continue
 from .response import Response, ResponseHead, StreamResponse
 from .response_headers import ResponseHeaders
+from .terms import Terms
 from .urls import ParsedURL, join, parse
 
 if TYPE_CHECKING:
-    from .dialer import Dialer
     from .proxies import Proxies
 
 __all__ = ["AuthTypes", "Deadline", "Request", "Response", "ResponseHead", "StreamResponse"]
 
 AuthTypes = Any  # (user, password) or a value of aioreq.auth: checked where it is used
 
-_DEFAULT_LIMITS, _DEFAULT_TLS = Limits(), TLS()
+# The options of a request that are terms; what it names itself holds whoever sends it.
+OWN_TERMS = ("timeout", "max_body", "retry", "verify", "tls", "proxy", "follow_redirects", "max_redirects", "raise_for_status")
+_LIMITS = Limits()
+# Of a request that no client has settled.
+_UNSETTLED = Terms(timeout=Timeout(), limits=_LIMITS, retry=Retry(attempts=0), tls=TLS(), dialer=None, max_body=_LIMITS.body)
+
+T = TypeVar("T")
+
+
+class _Term(Generic[T]):
+    """One of a request's terms, as an attribute of its own: set, it holds for this request alone."""
+
+    def __init__(self, of: Callable[[Any], T] | None = None) -> None:
+        self._of = of
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, request: None, owner: type) -> _Term[T]: ...
+    @overload
+    def __get__(self, request: Request, owner: type) -> T: ...
+    def __get__(self, request: Request | None, owner: type) -> _Term[T] | T:
+        if request is None:
+            return self
+        term: T = getattr(request.terms, self._name)
+        return term
+
+    def __set__(self, request: Request, value: Any) -> None:
+        if self._of is not None:
+            value = self._of(value)
+        request.own_terms = {**(request.own_terms or {}), self._name: value}
+        request.terms = replace(request.terms, **{self._name: value})
+
+
+def _counted(name: str, value: int) -> int:
+    check_count("request", name, value)
+    return value
 
 
 class Deadline:
@@ -58,34 +98,24 @@ class Request:
     <Request GET www.google.com>
     """
 
-    __slots__ = (
-        "_content",
-        "_fields",
-        "_given_url",
-        "_headers",
-        "_parsed",
-        "auth",
-        "authorization",
-        "body",
-        "cookie",
-        "cookies",
-        "deadline",
-        "defaults",
-        "dialer",
-        "extensions",
-        "follow_redirects",
-        "limits",
-        "max_body",
-        "max_redirects",
-        "max_stream",
-        "method",
-        "proxies",
-        "raise_for_status",
-        "retry",
-        "stream",
-        "timeout",
-        "tls",
-    )
+    # Neither slots nor all of it set in __init__: there is one for each request, and most are these but for the method and the URL.
+    _parsed: ParsedURL | None = None
+    _fields: list[tuple[str, str | None]] | None = None  # as given; a value of None stands for "leave this one out"
+    _headers: CIMultiDict[str] | None = None
+    _content: Content = None
+    _extensions: dict[str, Any] | None = None
+    body: bytes | StreamedBody | None = None
+    auth: Any = UNSET
+    # What the client settles before sending; a user of Request alone need not know them.
+    terms: Terms = _UNSETTLED
+    own_terms: dict[str, Any] | None = None  # by the names of options
+    cookies: dict[str, str] | None = None
+    defaults: HeaderBlock = EMPTY
+    stream: bool = False
+    deadline: Deadline | None = None
+    # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
+    cookie: str | None = None
+    authorization: str | None = None
 
     def __init__(
         self,
@@ -100,32 +130,36 @@ class Request:
     ) -> None:
         self.method = method
         self._given_url: str | URL = url
-        self._parsed: ParsedURL | None = None
-        self._fields = field_pairs(headers) if headers else []
-        self._headers: CIMultiDict[str] | None = None
-        self._content = content
-        self.body: bytes | StreamedBody | None = encode_content(content)
-        self.auth: Any = auth
-        self.timeout: Any = timeout
-        self.extensions: dict[str, Any] = {} if extensions is None else _checked(extensions)
-        # What the client settles before sending; a user of Request alone need not know them.
-        self.cookies: dict[str, str] | None = None
-        self.defaults: HeaderBlock = EMPTY
-        self.tls: TLS = _DEFAULT_TLS  # never None: what has an https URL must not go out in the clear
-        self.dialer: Dialer | None = None
-        self.proxies: Proxies | None = None
-        self.retry: Retry | None = None
-        self.follow_redirects = True
-        self.max_redirects = 20
-        self.raise_for_status = False
-        self.limits: Limits = _DEFAULT_LIMITS
-        self.max_body: int | None = None
-        self.max_stream: int | None = None
-        self.stream = False
-        self.deadline: Deadline | None = None
-        # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
-        self.cookie: str | None = None
-        self.authorization: str | None = None
+        if headers:
+            self._fields = field_pairs(headers)
+        if content is not None:
+            self.content = content
+        if auth is not UNSET:
+            self.auth = auth
+        if timeout is not UNSET:
+            self.timeout = timeout
+        if extensions is not None:
+            self.extensions = extensions
+
+    timeout = _Term(Timeout.of)
+    max_body = _Term(partial(_counted, "max_body"))
+    retry = _Term(Retry.of)
+    tls = _Term[TLS]()
+    proxies: _Term[Proxies | None] = _Term()
+    follow_redirects = _Term[bool]()
+    max_redirects = _Term(partial(_counted, "max_redirects"))
+    raise_for_status = _Term[bool]()
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """Whatever the caller wants middlewares of its own to know."""
+        if self._extensions is None:
+            self._extensions = {}
+        return self._extensions
+
+    @extensions.setter
+    def extensions(self, extensions: dict[str, Any]) -> None:
+        self._extensions = _checked(extensions)
 
     @property
     def parsed(self) -> ParsedURL:
@@ -163,9 +197,10 @@ class Request:
     def headers(self) -> CIMultiDict[str]:
         """The fields to send, in order, with the client's defaults once it is on its way; changeable."""
         if self._headers is None:
-            self._headers = CIMultiDict(self.defaults.merged(self._fields))
+            own = self._fields or []
+            self._headers = CIMultiDict(self.defaults.merged(own))
             # What isn't to be sent is remembered: the defaults may be yet to come.
-            self._fields = [(name, value) for name, value in self._fields if value is None]
+            self._fields = [(name, value) for name, value in own if value is None]
             self.defaults = EMPTY
         return self._headers
 
@@ -178,11 +213,6 @@ class Request:
     def content(self, content: Content) -> None:
         self.body = encode_content(content)
         self._content = content
-
-    @property
-    def most_body(self) -> int:
-        """The most bytes that a buffered body may have."""
-        return self.limits.body if self.max_body is None else self.max_body
 
     @property
     def replayable(self) -> bool:
@@ -198,14 +228,9 @@ class Request:
         value = self.field("expect")
         return value is not None and is_continue(value)
 
-    @property
-    def has_own_fields(self) -> bool:
-        """Whether there is more to send than the client's defaults."""
-        return self._headers is not None or bool(self._fields) or self.cookie is not None or self.authorization is not None
-
     def pairs(self) -> list[tuple[str, str]]:
         """All fields to send, in order."""
-        pairs = list(self._headers.items()) if self._headers is not None else self.defaults.merged(self._fields)
+        pairs = list(self._headers.items()) if self._headers is not None else self.defaults.merged(self._fields or [])
         if self.cookie is not None and not any(name.lower() == "cookie" for name, _ in pairs):
             pairs.append(("Cookie", self.cookie))
         if self.authorization is not None and not any(name.lower() == "authorization" for name, _ in pairs):
@@ -217,25 +242,29 @@ class Request:
         if self._headers is None:
             self.defaults = defaults
         else:
-            self._headers = CIMultiDict(defaults.merged([*self._fields, *self._headers.items()]))
+            self._headers = CIMultiDict(defaults.merged([*(self._fields or []), *self._headers.items()]))
 
     def sets(self, name: str) -> bool:
         """Whether the request itself sets (or removes) a field; `name` in lower case."""
-        return (self._headers is not None and name in self._headers) or any(own.lower() == name for own, _ in self._fields)
+        return (self._headers is not None and name in self._headers) or any(own.lower() == name for own, _ in self._fields or [])
 
     def add_field(self, name: str, value: str) -> None:
         """One more field, without making the mapping that `headers` is."""
         if self._headers is not None:
             self._headers.add(name, value)
         else:
-            self._fields.append((name, value))
+            self._fields = [*(self._fields or []), (name, value)]
+
+    def add_fields(self, headers: HeaderTypes) -> None:
+        """A request's own fields, before it is settled."""
+        self._fields = [*(self._fields or []), *field_pairs(headers)]
 
     def field(self, name: str) -> str | None:
         """The first value of a field, None without one."""
         if self._headers is not None:
             return self._headers.get(name)
         lowered = name.lower()
-        for own, value in self._fields:
+        for own, value in self._fields or ():
             if own.lower() == lowered:
                 return value
         for default, value in self.defaults.pairs:
@@ -257,10 +286,9 @@ class Request:
     def replace(self, **changes: Any) -> Request:
         """A copy with some attributes changed: `request.replace(method="GET", content=None)`."""
         copy = Request.__new__(Request)
-        for name in Request.__slots__:
-            setattr(copy, name, getattr(self, name))
-        copy._headers = None if self._headers is None else CIMultiDict(self._headers)
-        copy._fields = list(self._fields)
+        copy.__dict__.update(self.__dict__, _extensions=self.extensions)
+        if self._headers is not None:
+            copy._headers = CIMultiDict(self._headers)
         for name, value in changes.items():
             if name == "headers":
                 copy._headers, copy._fields, copy.defaults = None, field_pairs(value), EMPTY
@@ -272,7 +300,7 @@ class Request:
 
     def inform(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         """Tell whoever asked for it that a 1xx has come."""
-        callback = self.extensions.get("informational")
+        callback = None if self._extensions is None else self._extensions.get("informational")
         if callback is not None:
             try:
                 callback(status, ResponseHeaders(fields))
@@ -302,4 +330,6 @@ def _checked(extensions: dict[str, Any]) -> dict[str, Any]:
 
 
 # Besides `headers`; what else there is follows from these.
-_REPLACEABLE = {"content", "parsed", "url", *(name for name in Request.__slots__ if not name.startswith("_") and name != "body")}
+_REPLACEABLE = {name for name, value in vars(Request).items() if isinstance(value, _Term)}
+_REPLACEABLE |= {"auth", "authorization", "content", "cookie", "cookies", "deadline", "defaults", "extensions", "method", "parsed"}
+_REPLACEABLE |= {"stream", "terms", "url"}

@@ -27,13 +27,15 @@ from .loop_end import LoopEnd
 from .models import Request, Response, StreamResponse
 from .request_head import serialize
 from .slots import Queue, Slot, Slots
-from .stats import holders
+from .terms import Terms
 from .transfer import Opening
+from .urls import Origin
 
 __all__ = ["Pool"]
 
 _TLS = TLS()  # never in the clear, even where a link took the settings away
-POLL_AFTER = 1.0  # seconds of idling after which a connection is looked at before it is used again
+
+_ROUTES = 1024  # origins whose routes terms remember
 
 _DIALER = Dialer()
 
@@ -65,27 +67,36 @@ class Pool:
 
     async def send(self, request: Request) -> Response | StreamResponse:
         """The response to one attempt; once more, in silence, where a reused connection died before it could have been answered."""
-        origin = request.parsed.origin
-        proxies = request.proxies
-        proxy = None if proxies is None else proxies.choose(origin)
-        head, close_asked = serialize(request, proxy)
-        dialer = request.dialer or self.dialer
-        if dialer.guard is not None:
-            dialer.guard.check_origin(origin)
-        tls = request.tls or _TLS  # type: ignore[truthy-bool]
-        route = Route(origin, tls if origin.scheme == "https" else None, dialer, proxy)
-        # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
-        connection = self.slots.take_idle(route, POLL_AFTER if _resendable(request) else 0.0) or await self._acquire(route, request)
-        if request.deadline is not None:
-            request.deadline.start(self.loop.time())
-        reused = connection.served
         try:
+            parsed, terms = request.parsed, request.terms
+            route = terms.routes.get(parsed.origin) or self._route(parsed.origin, terms)
+            head, close_asked = serialize(request, route.proxy)
+            if route.dialer.guard is not None:
+                route.dialer.guard.check_origin(parsed.origin)
+            # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
+            resendable = request.method in IDEMPOTENT and (request.body is None or request.replayable)
+            connection = self.slots.take_idle(route, resendable) or await self._acquire(route, request)
+            reused = connection.served
+            try:
+                return await connection.exchange(request, head, close_asked)
+            except ConnectionLost as error:
+                if not reused or error.response_started or not resendable or not request.replayable or self.closed:
+                    raise
+            connection = await self._acquire(route, request, fresh=True)
             return await connection.exchange(request, head, close_asked)
-        except ConnectionLost as error:
-            if not reused or error.response_started or not _resendable(request) or self.closed:
-                raise
-        connection = await self._acquire(route, request, fresh=True)
-        return await connection.exchange(request, head, close_asked)
+        except AioreqError as error:
+            if error.request is None:
+                error.request = request  # the one that failed: behind redirects another than the client's
+            raise
+
+    def _route(self, origin: Origin, terms: Terms) -> Route:
+        """Where a request of these terms goes, remembered there."""
+        proxy = None if terms.proxies is None else terms.proxies.choose(origin)
+        tls = terms.tls or _TLS  # type: ignore[truthy-bool]
+        if len(terms.routes) >= _ROUTES:
+            terms.routes.clear()
+        route = terms.routes[origin] = Route(origin, tls if origin.scheme == "https" else None, terms.dialer or self.dialer, proxy)
+        return route
 
     async def _acquire(self, route: Route, request: Request, fresh: bool = False) -> Connection:
         """A connection, once the limits allow one.
@@ -125,7 +136,7 @@ class Pool:
 
     async def _open(self, queue: Queue, request: Request) -> Connection:
         self._refuse_if_closed(request)
-        connect = request.timeout.connect
+        connect = request.terms.timeout.connect
         began = self.loop.time()
         due = None if connect is None else began + connect
         total = None if request.deadline is None else request.deadline.start(began)
@@ -143,7 +154,7 @@ class Pool:
                 raise ClientClosed("the client was closed while a connection was being made", request=request) from error
             at = f"during {opening.step}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
             if total_first:
-                total_limit = f"the total limit of {request.timeout.total:g} s passed"
+                total_limit = f"the total limit of {request.terms.timeout.total:g} s passed"
                 raise TotalTimeout(f"{total_limit}: no connection to {queue.route} yet, {at}") from error
             raise ConnectTimeout(f"no connection to {queue.route} within {connect:g} s: {at}") from error
         finally:
@@ -167,7 +178,7 @@ class Pool:
                 request=request,
                 limit="waiters",
             )
-        limit = request.timeout.pool
+        limit = request.terms.timeout.pool
         began = self.loop.time()
         due = None if limit is None else began + limit
         total = None if request.deadline is None else request.deadline.at
@@ -179,7 +190,7 @@ class Pool:
                 return await waiter
         except BaseException as error:
             # Told before it gives up its place: with the last one of a queue that goes too.
-            full = holders(slots, queue) if isinstance(error, TimeoutError) else ""
+            full = _holders(slots, queue) if isinstance(error, TimeoutError) else ""
             slots.leave(queue, waiter)
             if not isinstance(error, TimeoutError):
                 raise
@@ -238,5 +249,7 @@ def _wake(asleep: asyncio.Future[None]) -> None:
         asleep.set_result(None)
 
 
-def _resendable(request: Request) -> bool:
-    return request.method in IDEMPOTENT and request.replayable
+def _holders(slots: Slots, queue: Queue) -> str:
+    from .stats import holders  # few programs ever see it
+
+    return holders(slots, queue)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from typing import IO, Any, TypeAlias
@@ -114,6 +113,8 @@ def _file_body(file: Any) -> StreamedBody:
 
 def default_json_dumps(value: Any) -> str:
     """Compact JSON text; NaN and infinities, which JSON lacks (RFC 8259 section 6), are a ValueError."""
+    import json  # not at the start of a program that sends none
+
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -29,11 +29,12 @@ _METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATC
 class HeaderBlock:
     """A client's default fields, checked and written once."""
 
-    __slots__ = ("close", "data", "expects", "pairs")
+    __slots__ = ("close", "data", "expects", "last", "pairs")
 
     def __init__(self, pairs: list[tuple[str, str | None]]) -> None:
         self.pairs = [(name, value) for name, value in pairs if value is not None]
         self.data = b"".join([field_line(name, value) for name, value in self.pairs if not _is_expectation(name, value)])
+        self.last = self.data + b"\r\n"  # where the head ends with them
         self.close = _asks_to_close(self.pairs)
         self.expects = any(_is_expectation(name, value) for name, value in self.pairs)  # with a body, that is: not in `data`
         for name, _ in self.pairs:
@@ -58,7 +59,11 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
     parsed = request.parsed
     start = parsed.head if proxy is None else _start_for(proxy, request)
     body = request.body
+    defaults = request.defaults
+    plain = request._headers is None and not request._fields and request.cookie is None and request.authorization is None
     if body is None:
+        if plain and request.method not in _EXPECTING_CONTENT:
+            return b"".join((method, start, defaults.last)), defaults.close
         framing = b"Content-Length: 0\r\n" if request.method in _EXPECTING_CONTENT else b""
     elif isinstance(body, bytes):
         framing = b"Content-Length: %d\r\n" % len(body)
@@ -67,8 +72,7 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
     else:
         framing = b"Transfer-Encoding: chunked\r\n"
 
-    defaults = request.defaults
-    if not request.has_own_fields and (body is None or not defaults.expects):
+    if plain and (body is None or not defaults.expects):
         return b"".join((method, start, defaults.data, framing, b"\r\n")), defaults.close
     lines = [method, start]
     pairs = request.pairs()

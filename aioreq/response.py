@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from encodings import normalize_encoding
@@ -39,19 +38,12 @@ _CHARSETS |= {"cp720", "cp737", "cp874", "koi8_u", "utf_8_sig"}
 class ResponseHead:
     """What both kinds of response have: the head, and where it came from."""
 
-    __slots__ = (
-        "_fields",
-        "_headers",
-        "_reason",
-        "_transfer",
-        "coding",
-        "elapsed",
-        "http_version",
-        "json_loads",
-        "redirects",
-        "request",
-        "status",
-    )
+    # Neither slots nor all of it set in __init__: there is one for each exchange, and most are these.
+    coding: bytes | None = None
+    redirects: tuple[ResponseHead, ...] = ()
+    elapsed = 0.0
+    json_loads: Callable[[bytes], Any] | None = None
+    _headers: ResponseHeaders | None = None
 
     def __init__(
         self,
@@ -65,13 +57,8 @@ class ResponseHead:
         self.request = request
         self.http_version = version
         self.status = status
-        self.coding: bytes | None = None
-        self.redirects: tuple[ResponseHead, ...] = ()
-        self.elapsed = 0.0
-        self.json_loads: Callable[[bytes], Any] | None = None
         self._reason = reason
-        self._fields = fields
-        self._headers: ResponseHeaders | None = None
+        self.fields = fields
         self._transfer = transfer  # None where somebody made the response by hand
 
     @property
@@ -83,7 +70,7 @@ class ResponseHead:
     def headers(self) -> ResponseHeaders:
         """The received fields: case-insensitive, repeats kept."""
         if self._headers is None:
-            self._headers = ResponseHeaders(self._fields)
+            self._headers = ResponseHeaders(self.fields)
         return self._headers
 
     @property
@@ -108,11 +95,11 @@ class ResponseHead:
 
     def field(self, name: bytes) -> bytes | None:
         """The first raw value of a field; `name` in lower case."""
-        return find(self._fields, name)
+        return find(self.fields, name)
 
     def field_values(self, name: bytes) -> list[bytes]:
         """All raw values of a field; `name` in lower case."""
-        return [value for own, value in self._fields if own.lower() == name]
+        return [value for own, value in self.fields if own.lower() == name]
 
     def _declared_charset(self) -> str | None:
         for parameter in text(self.field(b"content-type") or b"").split(";")[1:]:
@@ -135,9 +122,14 @@ class ResponseHead:
         return content.decode(self._encoding_of(content), "replace")
 
     def _json_of(self, content: bytes, loads: Callable[[bytes], Any] | None) -> Any:
+        loads = loads or self.json_loads or self.request.terms.json_loads
+        if loads is None:
+            import json  # not at the start of a program that reads none
+
+            loads = json.loads
         try:
             # RFC 8259 section 8.1: UTF-8; json.loads also detects UTF-16 and UTF-32.
-            return (loads or json.loads)(content)
+            return loads(content)
         except (ValueError, RecursionError) as error:
             kind = _printable(self.field(b"content-type") or b"no Content-Type")
             message = f"the body of {self._described()} is no JSON ({kind}, {len(content)} bytes): {error}"
@@ -159,7 +151,7 @@ class Response(ResponseHead):
     over, `trailers` the fields behind a chunked body.
     """
 
-    __slots__ = ("_content", "_raw", "_trailers")
+    _content: bytes | None = None
 
     def __init__(
         self,
@@ -172,9 +164,14 @@ class Response(ResponseHead):
         trailers: list[tuple[bytes, bytes]] | None = None,
         transfer: Transfer | None = None,
     ) -> None:
-        super().__init__(request, version, status, reason, fields, transfer)
+        # All of ResponseHead's, in place: one call fewer for each response.
+        self.request = request
+        self.http_version = version
+        self.status = status
+        self._reason = reason
+        self.fields = fields
+        self._transfer = transfer
         self._raw = raw
-        self._content: bytes | None = None
         self._trailers = trailers
 
     @property
@@ -189,8 +186,8 @@ class Response(ResponseHead):
 
     def _decode(self, coding: bytes) -> bytes:
         with _errors_carry(self.request):
-            decoder = decoder_for(coding, self.request.limits)
-            return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.most_body)
+            decoder = decoder_for(coding, self.request.terms.limits)
+            return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.max_body)
 
     async def finish(self) -> None:
         """Decode now: a large body in a thread."""
@@ -229,7 +226,7 @@ class Response(ResponseHead):
 
     def json(self, loads: Callable[[bytes], Any] | None = None) -> Any:
         """The body as JSON. Errors: DecodeError (`.partial` is the body)."""
-        return self._json_of(self.content, loads or self.json_loads)
+        return self._json_of(self.content, loads)
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -249,8 +246,6 @@ class StreamResponse(ResponseHead):
     `async for chunk in response.content` gives decoded bytes as they come. `await response.close()` drops the rest; leaving
     `async with client.stream(...)` does too.
     """
-
-    __slots__ = ("_body", "_pieces", "_raw_pieces", "_whole")
 
     def __init__(
         self,
@@ -272,7 +267,7 @@ class StreamResponse(ResponseHead):
         if self.coding is None:
             return None
         with _errors_carry(self.request):
-            return decoder_for(self.coding, self.request.limits)
+            return decoder_for(self.coding, self.request.terms.limits)
 
     @property
     def content(self) -> AsyncIterator[bytes]:
@@ -299,9 +294,9 @@ class StreamResponse(ResponseHead):
         """The same response with its whole body in memory."""
         if self._whole is None:
             with _errors_carry(self.request):
-                raw = await self._body.read_raw(self.request.most_body)
+                raw = await self._body.read_raw(self.request.max_body)
             trailers = self._body.trailers
-            head = (self.http_version, self.status, self._reason, self._fields)
+            head = (self.http_version, self.status, self._reason, self.fields)
             self._whole = Response(self.request, *head, raw, trailers, self._transfer)
         response = self._whole
         response.coding, response.redirects, response.json_loads = self.coding, self.redirects, self.json_loads
@@ -314,7 +309,7 @@ class StreamResponse(ResponseHead):
 
     async def json(self, loads: Callable[[bytes], Any] | None = None) -> Any:
         """The whole body as JSON. Errors: DecodeError."""
-        return self._json_of(await self.read(), loads or self.json_loads)
+        return self._json_of(await self.read(), loads)
 
     @property
     def trailers(self) -> ResponseHeaders:
@@ -338,7 +333,7 @@ class StreamResponse(ResponseHead):
         except AioreqError as error:  # the status is the news; what arrived of its body is a bonus
             start = getattr(error, "partial", b"")
         self._body.close()
-        head = (self.http_version, self.status, self._reason, self._fields)
+        head = (self.http_version, self.status, self._reason, self.fields)
         response = Response(self.request, *head, start[:_STATUS_ERROR_BODY], transfer=self._transfer)
         response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
         return response

@@ -212,7 +212,7 @@ class Pieces(AsyncIterator[bytes]):
         self._body = body
         self._decoder = decoder
         self._request = request
-        self._left = None if request is None else request.max_stream
+        self._left = None if request is None else request.terms.max_stream
         self._held = bytearray()
         self.of_size(size)
 

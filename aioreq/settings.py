@@ -3,58 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
 from ._version import __version__
 from .auth import PasswordAuth
-from .config import TLS, UNSET, Limits, Retry, Timeout, check_count
+from .config import TLS, UNSET, Retry, Timeout, check_count
 from .cookies import CookieJar
 from .dialer import Dialer
 from .encodings import accept_encoding
 from .errors import InvalidURL
-from .guard import Guard
 from .headers import HeaderTypes, field_pairs
 from .middlewares import DecodeMiddleWare, MiddleWare
 from .middlewares.authentication import credentials
-from .models import Deadline, Request
+from .models import OWN_TERMS, Deadline, Request
 from .proxies import Proxies, ProxyTypes
 from .request_body import encode_body
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
+from .terms import Terms
 from .urls import ParsedURL, append_missing, append_params, parse, query_names
 
+if TYPE_CHECKING:
+    from .guard import Guard
+
 __all__ = ["Settings", "checked_base", "checked_proxies", "checked_tls", "default_fields", "jar_of"]
+
+_REMEMBERED = 64  # combinations of options that make terms of their own
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A client's settings, checked; each request is given those that it doesn't set itself."""
+    """A client's settings, checked: what each request of its own says, and the terms on which it goes out."""
 
     base: ParsedURL | None
     params: str | None
     auth: PasswordAuth | None
-    timeout: Timeout
-    limits: Limits
-    retry: Retry
-    tls: TLS
-    dialer: Dialer
-    proxies: Proxies | None
-    follow_redirects: bool
-    max_redirects: int
-    raise_for_status: bool
     json_dumps: Callable[[Any], str | bytes] | None
     defaults: HeaderBlock
+    terms: Terms
+    dialer: Dialer
+    # The same few options come with request after request: the terms that they make are remembered.
+    remembered: Callable[..., Terms] = field(init=False, repr=False)
+    settles_more: bool = field(init=False)  # for a request that names nothing but its URL
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", _capped(self.terms, self.dialer.guard))
+        object.__setattr__(self, "settles_more", bool(self.base or self.params is not None or self.terms.timeout.total is not None))
+        object.__setattr__(self, "remembered", lru_cache(maxsize=_REMEMBERED, typed=True)(partial(_terms_of, self.terms)))
 
     def new_request(self, method: str, url: str | URL, options: RequestOptions) -> Request:
         """The request that a verb was asked for."""
-        given_method: Any = method
-        if isinstance(given_method, str) and given_method.isascii():
-            method = given_method.upper()  # a "head" would wait for a body that never comes; who means lower case sends a Request
+        request = Request(method, url)
         if not options:
-            return self.settle(Request(method, url))
+            if self.settles_more:
+                return self.settle(request)
+            request.defaults, request.auth, request.terms = self.defaults, self.auth, self.terms
+            return request
         given: dict[str, Any] = dict(options)
         unknown = given.keys() - RequestOptions.__annotations__.keys()
         if unknown:
@@ -66,36 +74,23 @@ class Settings:
                 params = list(params)
             if self.params is not None:
                 named = query_names(params)
-            url = append_params(url, params)
+            request.url = append_params(url, params)
         content, content_type = encode_body(take("content"), take("data"), given.get("json", UNSET), self.json_dumps)
-        request = Request(
-            method,
-            url,
-            headers=take("headers"),
-            content=content,
-            auth=given.get("auth", UNSET),
-            timeout=given.get("timeout", UNSET),
-            extensions=take("extensions"),
-        )
+        if content is not None:
+            request.content = content
+        if (headers := take("headers")) is not None:
+            request.add_fields(headers)
         if content_type is not None and not request.sets("content-type"):
             request.add_field("Content-Type", content_type)
-        request.cookies = dict(cookies) if (cookies := take("cookies")) is not None else None
-        if (max_body := take("max_body")) is not None:
-            check_count("request", "max_body", max_body)
-            request.max_body = max_body
-        self.settle(request, named)
-        if "retry" in given:
-            request.retry = Retry.of(given["retry"])
-        if "verify" in given or given.get("tls") is not None:
-            request.tls = checked_tls(given.get("verify", True), take("tls"))
-        if "proxy" in given:
-            request.proxies = checked_proxies(given["proxy"], self.dialer)
-        request.follow_redirects = given.get("follow_redirects", request.follow_redirects)
-        if "max_redirects" in given:
-            check_count("request", "max_redirects", given["max_redirects"])
-            request.max_redirects = given["max_redirects"]
-        request.raise_for_status = given.get("raise_for_status", request.raise_for_status)
-        return request
+        if (cookies := take("cookies")) is not None:
+            request.cookies = dict(cookies)
+        if (extensions := take("extensions")) is not None:
+            request.extensions = extensions
+        if "auth" in given:
+            request.auth = given["auth"]
+        if own := {name: given[name] for name in OWN_TERMS if name in given}:
+            request.own_terms = own
+        return self.settle(request, named)
 
     def settled_copy(self, request: Request) -> Request:
         """A copy of a user's own request with these settings: what is sent in its place."""
@@ -112,19 +107,18 @@ class Settings:
                 request.parsed = self._absolute(request.given_url, named)
             request.settle_headers(self.defaults)
             request.auth = self.auth if request.auth is UNSET else credentials(request.auth)
-        timeout = request.timeout = self.timeout if request.timeout is UNSET else Timeout.of(request.timeout)
-        request.limits = self.limits
-        if self.dialer.guard is not None:
-            timeout = _cap(request, self.dialer.guard)
-        request.deadline = None if timeout.total is None else Deadline(timeout.total)
-        request.retry = self.retry
-        request.tls = self.tls
-        request.dialer = self.dialer
-        request.proxies = self.proxies
-        request.follow_redirects = self.follow_redirects
-        request.max_redirects = self.max_redirects
-        request.raise_for_status = self.raise_for_status
+        own = request.own_terms
+        terms = request.terms = self.terms if own is None else self._terms(own)
+        total = terms.timeout.total
+        request.deadline = None if total is None else Deadline(total)
         return request
+
+    def _terms(self, own: dict[str, Any]) -> Terms:
+        try:
+            hash(tuple(own.values()))
+        except TypeError:  # a mapping of proxies, say
+            return _terms_of(self.terms, **own)
+        return self.remembered(**own)
 
     def _absolute(self, url: str | URL, named: Collection[str]) -> ParsedURL:
         text = str(url)
@@ -139,15 +133,35 @@ class Settings:
         return parsed if userinfo is None else parsed._replace(userinfo=userinfo)
 
 
-def _cap(request: Request, guard: Guard) -> Timeout:
-    """Lower the request's own caps to the guard's; gives its timeout."""
-    if (most := guard.max_body) is not None:
-        request.max_body = min(request.most_body, most)
-        request.max_stream = most
-    timeout: Timeout = request.timeout
+def _terms_of(terms: Terms, **own: Any) -> Terms:
+    """These terms, but for those of a request's own, as its options name them. Errors: TypeError and ValueError that name the option."""
+    if "timeout" in own:
+        own["timeout"] = Timeout.of(own["timeout"])
+    if "retry" in own:
+        own["retry"] = Retry.of(own["retry"])
+    if "max_redirects" in own:
+        check_count("request", "max_redirects", own["max_redirects"])
+    if "max_body" in own:
+        own["max_body"] = terms.max_body if own["max_body"] is None else own["max_body"]
+        check_count("request", "max_body", own["max_body"])
+    verified, tls = "verify" in own, own.pop("tls", None)
+    if verified or tls is not None:
+        own["tls"] = checked_tls(own.pop("verify", True), tls)
+    dialer = terms.dialer
+    assert dialer is not None
+    if "proxy" in own:
+        own["proxies"] = checked_proxies(own.pop("proxy"), dialer)
+    return _capped(replace(terms, **own), dialer.guard)
+
+
+def _capped(terms: Terms, guard: Guard | None) -> Terms:
+    """The terms with their caps lowered to the guard's."""
+    if guard is None:
+        return terms
+    timeout = terms.timeout
     if guard.timeout is not None and (timeout.total is None or timeout.total > guard.timeout):
-        timeout = request.timeout = replace(timeout, total=guard.timeout)
-    return timeout
+        terms = replace(terms, timeout=replace(timeout, total=guard.timeout))
+    return terms if guard.max_body is None else replace(terms, max_body=min(terms.max_body, guard.max_body), max_stream=guard.max_body)
 
 
 def default_fields(

@@ -22,7 +22,8 @@ from .errors import ClientClosed
 
 __all__ = ["HANDOVERS", "Queue", "Slot", "Slots", "Waiter"]
 
-HANDOVERS = 32  # waiters of one key served in a row by its own connections while other keys wait for a slot
+POLL_AFTER = 1.0  # seconds of idling after which a connection is looked at before it is used again
+HANDOVERS = 32  # waiters of one route served in a row by its own connections while other routes wait for a slot
 
 
 class Slot:
@@ -35,7 +36,7 @@ Waiter = asyncio.Future[Connection | Slot]
 
 
 class Queue:
-    """The connections and waiters of one key."""
+    """The connections and waiters of one route."""
 
     __slots__ = ("connected", "idle", "open", "route", "streak", "waiters")
 
@@ -45,7 +46,7 @@ class Queue:
         self.connected = 0  # the former alone
         self.idle: dict[Connection, None] = {}  # a stack: the last one in is the warmest
         self.waiters: OrderedDict[Waiter, None] = OrderedDict()  # in order of arrival; one that gives up leaves at once
-        self.streak = 0  # waiters served in a row while other keys waited
+        self.streak = 0  # waiters served in a row while other routes waited
 
     def someone_waits(self) -> bool:
         """Whether there is a waiter to serve. One that was cancelled in this very tick still stands in line, and is sent off."""
@@ -70,9 +71,11 @@ class Slots:
         self.queues: dict[Route, Queue] = {}
         self.queue_of: dict[Connection, Queue] = {}
         self.idle: OrderedDict[Connection, Queue] = OrderedDict()  # the longest idle first
-        self.blocked: OrderedDict[Queue, None] = OrderedDict()  # keys that wait for the total alone, in turn
+        self.blocked: OrderedDict[Queue, None] = OrderedDict()  # routes that wait for the total alone, in turn
         # What idled for a lifetime is past its own.
         self._most_idle = limits.idle_timeout if limits.lifetime is None else min(limits.idle_timeout, limits.lifetime)
+        if not limits.idle:
+            self._most_idle = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: Callable[[], None] | None = None  # set: nothing idles any more
 
@@ -86,7 +89,7 @@ class Slots:
         return queue
 
     def take(self, queue: Queue) -> bool:
-        """Take a slot for this key if the limits allow, closing the longest idle connection that stands in its way."""
+        """Take a slot for this route if the limits allow, closing the longest idle connection that stands in its way."""
         limits = self.limits
         if limits.per_host and queue.open >= limits.per_host:
             if not queue.idle:
@@ -112,7 +115,7 @@ class Slots:
             self._emptied()
 
     def _grant(self) -> None:
-        """Let one waiter open a connection: the first of the key whose turn it is."""
+        """Let one waiter open a connection: the first of the route whose turn it is."""
         while self.blocked:
             queue, _ = self.blocked.popitem(last=False)
             if queue.someone_waits() and self.take(queue):
@@ -122,7 +125,7 @@ class Slots:
             self.forget_if_unused(queue)
 
     def _block(self, queue: Queue) -> None:
-        """Queue a key whose waiters need only the total to have room (one at its own limit waits for its own slots)."""
+        """Queue a route whose waiters need only the total to have room (one at its own limit waits for its own slots)."""
         if queue.waiters and not (self.limits.per_host and queue.open >= self.limits.per_host):
             self.blocked.setdefault(queue)
 
@@ -170,23 +173,48 @@ class Slots:
         self.queue_of.pop(connection).connected -= 1
         connection.close()
 
-    def take_idle(self, route: Route, poll_after: float) -> Connection | None:
-        """The warmest idle connection that is still good; one that idled for `poll_after` seconds is looked at first."""
+    def take_idle(self, route: Route, resendable: bool) -> Connection | None:
+        """The warmest idle connection that is still good; one that has idled for long is looked at first, and any one for a request that
+        can't be resent."""
         queue = self.queues.get(route)
         while queue is not None and queue.idle:
             connection, _ = queue.idle.popitem()
             del self.idle[connection]
-            if _usable(connection, self.loop.time(), poll_after):
+            transport = connection.transport
+            if transport is None or connection.closed or transport.is_closing():
+                connection.close()
+            elif (resendable and self.loop.time() < connection.fresh_until) or _usable(connection, transport, self.loop.time()):
                 return connection
-            connection.close()
+            else:
+                connection.close()
         return None
 
     def freed(self, connection: Connection) -> None:
-        """Its exchange ended well: it goes to a waiter of its key, or makes room for another key's, or idles."""
+        """Its exchange ended well: it goes to a waiter of its route, or makes room for another route's, or idles."""
         queue = self.queue_of[connection]
-        if connection.closed or connection.expires <= connection.idle_since or connection.keep_for <= 0:
+        now = connection.idle_since
+        if connection.closed or connection.expires <= now or connection.keep_for <= 0:
             connection.close()
             return
+        if (self.blocked or queue.waiters) and self._hand_over(connection, queue):
+            return
+        if self._most_idle <= 0 or self._emptied is not None:
+            connection.close()
+            return
+        fresh_until = now + POLL_AFTER
+        if connection.keep_for < POLL_AFTER or connection.expires < fresh_until:
+            fresh_until = min(now + connection.keep_for, connection.expires)
+        connection.fresh_until = fresh_until
+        queue.streak = 0
+        queue.idle[connection] = None
+        self.idle[connection] = queue
+        if len(self.idle) > self.limits.idle:
+            next(iter(self.idle)).close()
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_at(now + self._most_idle, self._sweep)
+
+    def _hand_over(self, connection: Connection, queue: Queue) -> bool:
+        """Give it to whoever waits, or close it to make room for another route; False where it may idle."""
         if not queue.someone_waits():
             self.blocked.pop(queue, None)
         others = len(self.blocked) > (queue in self.blocked)
@@ -194,19 +222,13 @@ class Slots:
             queue.streak = queue.streak + 1 if others else 0
             queue.next_waiter().set_result(connection)
             self.forget_if_unused(queue)
-            return
+            return True
         queue.streak = 0
         if queue in self.blocked:
             self.blocked.move_to_end(queue)  # it had its turn
-        if others or self._emptied is not None or not self.limits.idle or not self.limits.idle_timeout:
+        if others:
             connection.close()
-            return
-        queue.idle[connection] = None
-        self.idle[connection] = queue
-        if len(self.idle) > self.limits.idle:
-            next(iter(self.idle)).close()
-        if self._sweeper is None:
-            self._sweeper = self.loop.call_at(connection.idle_since + self._most_idle, self._sweep)
+        return others
 
     def lost(self, connection: Connection) -> None:
         """It is closed, and its slot free."""
@@ -253,15 +275,10 @@ class Slots:
             connection.close(ClientClosed("the client was closed during this request"))
 
 
-def _usable(connection: Connection, now: float, poll_after: float) -> bool:
-    if connection.closed or connection.transport is None or connection.transport.is_closing():
+def _usable(connection: Connection, transport: asyncio.Transport, now: float) -> bool:
+    if now >= connection.expires or now - connection.idle_since >= connection.keep_for:
         return False
-    idled = now - connection.idle_since
-    if now >= connection.expires or idled >= connection.keep_for:
-        return False
-    if idled < poll_after:
-        return True
-    socket = connection.transport.get_extra_info("socket")
+    socket = transport.get_extra_info("socket")
     if socket is None or not hasattr(select, "poll"):
         return True
     # Readable while idle means closed by the peer, or bytes that nobody asked for; over TLS these may be a session ticket, and only the end

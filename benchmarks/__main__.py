@@ -1,87 +1,94 @@
-"""GETs of a small JSON body by every client that is installed: rounds in turn, each client in its own process, medians, ratios."""
+"""What a request costs, beside other clients: rounds in turn, each client in its own process, medians, ratios. README.md tells more."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
-import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from pathlib import Path
 
-from .adapters import CLIENTS
+from .chart import chart
+from .clients import CLIENTS
+from .processes import Failed
+from .report import machine, summary, table
+from .rounds import Plan, run
+from .servers import running
+from .workloads import MAIN, WORKLOADS
 
-BASE = "aiohttp"
-# httpx's cost grows with the number of connections: fewer requests tell as much.
-SLOW = {"httpx": 8}
-
-
-@contextmanager
-def small_json_server() -> Iterator[str]:
-    """The embedded server in a process of its own; gives the URL of a small JSON document."""
-    command = [sys.executable, "-m", "aioreq.testing", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[-1] + "/json"
-        finally:
-            process.terminate()
+# A tenth of the others' speed or less: three rounds of them tell as much.
+SLOW = {"httpx": 3, "httpx2": 3, "niquests": 3}
+QUICK = ("bare", "aioreq", "aiohttp", "httpx")
 
 
-def run(client: str, url: str, requests: int, concurrency: int) -> dict[str, float]:
-    environment = os.environ | {"AIOREQ_EXTENSIONS": "off" if "pure" in client else "required" if client == "aioreq" else "auto"}
-    command = [sys.executable, "-m", "benchmarks.worker", client, url, str(requests // SLOW.get(client, 1)), str(concurrency)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        raise SystemExit(f"{client} failed:\n{done.stderr}")
-    figures: dict[str, float] = json.loads(done.stdout)
-    return figures
-
-
-def main() -> None:
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--requests", type=int, default=8000)
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 32, 128])
-    parser.add_argument("--json", metavar="FILE", help="write the medians there too")
-    arguments = parser.parse_args()
-    clients = [name for name in CLIENTS if importlib.util.find_spec(name.split()[0]) is not None]
-    report: dict[str, dict[str, dict[str, float]]] = {}
-    with small_json_server() as url:
-        for concurrency in arguments.concurrency:
-            rounds: dict[str, list[dict[str, float]]] = {name: [] for name in clients}
-            for _ in range(arguments.rounds):
-                for name in clients:
-                    rounds[name].append(run(name, url, arguments.requests, concurrency))
-            report[f"concurrency {concurrency}"] = summary(rounds)
-            print_table(f"small JSON GET, keep-alive, concurrency {concurrency}", report[f"concurrency {concurrency}"])
-    if arguments.json:
-        with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="all of them unless named; --list tells their names")
+    parser.add_argument("--list", action="store_true", help="workloads and clients, and who can't take part")
+    parser.add_argument("--clients", nargs="+", metavar="CLIENT", help="all that are installed unless named")
+    parser.add_argument("--rounds", type=int, help="9, of slow clients 3; when quick 3, and 1")
+    parser.add_argument("--seconds", type=float, help="about how long each slice lasts (0.3; 0.1 when quick)")
+    parser.add_argument("--requests", type=int, default=0, help="exactly so many in each slice instead")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--quick", action="store_true", help="the main workloads and clients, in less than a minute")
+    parser.add_argument("--embedded", action="store_true", help="the embedded server even where nginx is installed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="medians and ratios")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="the first of the workloads that ran (of `json-32`, if it did)")
+    chosen = parser.parse_args(arguments)
+    for given, known in ((chosen.workloads, WORKLOADS), (chosen.clients or (), CLIENTS)):
+        if unknown := [name for name in given if name not in known]:
+            parser.error(f"no such name: {' '.join(unknown)} (known: {' '.join(known)})")
+    return chosen
 
 
-def summary(rounds: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Medians of the figures, and of the ratio to BASE within each round."""
-    result = {}
-    for name, figures in rounds.items():
-        medians = {key: statistics.median(figure[key] for figure in figures) for key in figures[0]}
-        if BASE in rounds:
-            medians["ratio"] = statistics.median(mine["cpu_us"] / base["cpu_us"] for mine, base in zip(figures, rounds[BASE], strict=True))
-        result[name] = medians
-    return result
+def plan_of(chosen: argparse.Namespace) -> Plan:
+    return Plan(
+        clients=tuple(chosen.clients or (QUICK if chosen.quick else CLIENTS)),
+        rounds=chosen.rounds or (3 if chosen.quick else 9),
+        seconds=chosen.seconds or (0.1 if chosen.quick else 0.3),
+        requests=chosen.requests,
+        loop=chosen.loop,
+        few={"httpx": 1} if chosen.quick else SLOW,
+    )
 
 
-def print_table(title: str, rows: dict[str, dict[str, float]]) -> None:
-    print(f"\n{title}\n{'client':<14} {'CPU us':>8} {'/ ' + BASE:>10} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8}")
-    for name, row in rows.items():
-        ratio = f"{row['ratio']:.2f}" if "ratio" in row else "-"
-        print(
-            f"{name:<14} {row['cpu_us']:>8.0f} {ratio:>10} {row['per_second']:>8.0f} {row['p50_ms']:>8.2f} {row['p99_ms']:>8.2f}",
-            flush=True,
-        )
+def list_names() -> None:
+    for name, workload in WORKLOADS.items():
+        print(f"{name:<14} {workload.title}{'  (quick)' if name in MAIN else ''}")
+    print()
+    for name, entrant in CLIENTS.items():
+        print(f"{name:<14} {entrant.missing() or 'ready'}")
+
+
+def say(line: str) -> None:
+    print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    chosen = options(arguments)
+    if chosen.list:
+        list_names()
+        return
+    plan = plan_of(chosen)
+    tell = say if sys.stderr.isatty() else lambda line: None
+    began = time.monotonic()
+    with running(embedded=chosen.embedded) as servers:
+        conditions = machine(servers, plan)
+        reports = {}
+        print(", ".join(str(conditions[key]) for key in ("python", "loop", "server", "system")) + f"; {plan.rounds} rounds")
+        for name in chosen.workloads or (MAIN if chosen.quick else WORKLOADS):
+            try:
+                result = run(WORKLOADS[name], servers, plan, tell)
+            except Failed as failure:
+                raise SystemExit(f"{name} failed:\n{failure}") from None
+            tell("")
+            print(table(result), flush=True)
+            reports[name] = summary(result)
+    print(f"\n{time.monotonic() - began:.0f} s")
+    if chosen.json:
+        chosen.json.write_text(json.dumps({"machine": conditions, "workloads": reports}, indent=1) + "\n")
+    if chosen.chart:
+        chosen.chart.write_text(chart(reports.get("json-32") or next(iter(reports.values())), conditions))
 
 
 if __name__ == "__main__":

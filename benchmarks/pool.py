@@ -122,7 +122,7 @@ class IdleScene(Scene):
         routes = self.routes
 
         def step(n: int) -> None:
-            connection = self.slots.take_idle(routes[n % len(routes)], 1e9)
+            connection = self.slots.take_idle(routes[n % len(routes)], True)
             assert connection is not None
             self.slots.freed(connection)
 

@@ -7,16 +7,19 @@ import contextlib
 import gc
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import aioreq
+import aioreq.tls
 from aioreq.parser import IMPLEMENTATION
-from aioreq.testing import Server, httpbin
+from aioreq.testing import Authority, Server, httpbin
 
-pytest_plugins = ["peers"]  # real servers and proxies: nginx, squid, tinyproxy, socks, ...
+pytest_plugins = ["peers", "gate"]  # real servers and proxies (nginx, squid, tinyproxy, socks, ...); a route that waits
 
 # A proxy of the machine that runs the tests isn't theirs.
 for _name in [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")]:
@@ -32,8 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("no_loop") is not None and item.get_closest_marker("asyncio") is not None:
+            raise pytest.UsageError(f"{item.nodeid} runs on the loop: nothing asynchronous may be marked no_loop")
         if "no_hanging" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(HANGING))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: the tests that collect garbage needn't look through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -104,6 +115,38 @@ async def tls_server() -> AsyncIterator[Server]:
 async def client() -> AsyncIterator[aioreq.Client]:
     async with aioreq.Client(timeout=aioreq.Timeout(total=30)) as client:
         yield client
+
+
+@pytest.fixture(params=["plain", "tls"])
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
+    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
+    async with Server(routes=httpbin, tls=request.param == "tls") as server:
+        limits, timeout = aioreq.Limits(connections=1), aioreq.Timeout(total=15, pool=5)
+        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=timeout) as client:
+            yield server, client
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """A certificate authority that nobody trusts who isn't given its `ca`."""
+    return Authority()
+
+
+@pytest.fixture
+def ca(authority: Authority, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(authority.pem)
+    return path
+
+
+@pytest.fixture
+def own_contexts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, ssl.SSLContext]:
+    """A cache of TLS contexts for this test alone, and an environment that says nothing."""
+    contexts: dict[Any, ssl.SSLContext] = {}
+    monkeypatch.setattr(aioreq.tls, "_contexts", contexts)
+    for name in ("SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return contexts
 
 
 @pytest.fixture

@@ -73,6 +73,11 @@ class Peer:
         """host:port."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def ca(self) -> Path:
+        """The certificate of the authority that signed its own, where it has one."""
+        return self.folder / "ca.pem"
+
     def start(self) -> None:
         """Ready when this returns. Another process may take a port between its choice and its use: then with others."""
         for _ in range(3):
@@ -155,10 +160,6 @@ class WebServer(Peer):
         """Connections end after 3 requests, and after 1 second of idling."""
         return f"http://{HOST}:{self.ports[2]}"
 
-    @property
-    def ca(self) -> str:
-        return str(self.folder / "ca.pem")
-
 
 class Proxy(Peer):
     """A proxy; `username` and `password` are what it wants, None where it wants nothing."""
@@ -177,11 +178,6 @@ class Proxy(Peer):
     @property
     def url_with_credentials(self) -> str:
         return self.url if self.password is None else f"{self.scheme}://{USER}:{quote(self.password, safe='')}@{self.address}"
-
-    @property
-    def ca(self) -> str:
-        """The authority of an https:// proxy."""
-        return str(self.folder / "ca.pem")
 
 
 class Squid(Proxy):

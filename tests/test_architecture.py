@@ -14,6 +14,8 @@ import pytest
 
 import aioreq
 
+pytestmark = pytest.mark.no_loop
+
 PACKAGE = Path(aioreq.__file__).parent
 
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
@@ -21,7 +23,7 @@ FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
     "policy": "client settings request_options middlewares websocket sse",
     "connections": "pool slots stats connector dialer connection faces upload dns resolvers tls certificates trust proxies tunnel guard",
-    "messages": "models keep_alive request_head request_body multipart transfer response response_headers response_body encodings "
+    "messages": "models keep_alive request_head request_body multipart transfer response response_headers response_body encodings terms "
     "parser _parser _fields _chunked _parser_py _fields_py _chunked_py framing",
     "vocabulary": "headers urls cookies auth config errors threads loop_end _version",
 }

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from aioreq.auth import BasicAuth, Challenge, PasswordAuth, answer, basic_header, choose, digest_header, parse_challenges
 from aioreq.errors import InvalidHeader
 
+pytestmark = pytest.mark.no_loop
+
 
 def digest(field: str) -> dict[str, str]:
     """The parameters of a Digest field, read as a server reads them."""

@@ -626,7 +626,7 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
             assert not failed, failed[0]
 
 
-@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.longer)])
 async def test_cancelled_anywhere_requests_leave_nothing_behind(count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with campaign(seed=count, folder=tmp_path, patience=30) as requests:
         await requests.run(count)

@@ -26,18 +26,6 @@ pytestmark = pytest.mark.usefixtures("no_hanging")
 OTHER = "0f" * 32  # nobody's fingerprint
 
 
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def ca(authority: Authority, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(authority.pem)
-    return path
-
-
 @pytest.fixture
 def serving(tmp_path: Path) -> Callable[[bytes], ssl.SSLContext]:
     """Makes a server's context of a key and certificate in PEM."""

@@ -10,50 +10,18 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from gate import Gate, together, turns
 
 import aioreq
 from aioreq.testing import Close, Reply, Request, Script, Server, Stall, httpbin
 
 LONG = 30.0  # nobody waits for so long
 SOON = 5.0  # well before that
-
-
-class Gate:
-    """Holds up the requests for /held until it is opened."""
-
-    def __init__(self, server: Server) -> None:
-        self.opened = asyncio.Event()
-        self.inside = 0
-        self.server = server
-        server.route("/held", self.hold)
-
-    async def hold(self, request: Request) -> str:
-        self.inside += 1
-        self.server.bell.ring()
-        await self.opened.wait()
-        return "held"
-
-    async def until(self, inside: int) -> None:
-        await self.server.until(lambda: self.inside == inside)
-
-
-@pytest.fixture
-def gate(server: Server) -> Gate:
-    return Gate(server)
-
-
-def started(*coroutines: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    return [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 async def soon(awaitable: Awaitable[Any]) -> Any:
@@ -65,11 +33,11 @@ async def soon(awaitable: Awaitable[Any]) -> Any:
 
 async def test_what_is_under_way_ends_and_nothing_begins(server: Server, gate: Gate) -> None:
     client = aioreq.Client(limits=aioreq.Limits(connections=2), retry=0)
-    running, another, waiting, last = started(*[client.get(f"{server.url}/held") for _ in range(4)])
+    running, another, waiting, last = together(*[client.get(f"{server.url}/held") for _ in range(4)])
     await gate.until(inside=2)
     await turns()
     assert client.stats().waiting == 2
-    (closing,) = started(client.close(wait=LONG))
+    (closing,) = together(client.close(wait=LONG))
     await turns()
     for begin in (lambda: client.get(f"{server.url}/get"), lambda: client.stream("GET", f"{server.url}/get").__aenter__()):
         with pytest.raises(aioreq.ClientClosed) as caught:
@@ -87,10 +55,10 @@ async def test_what_is_under_way_ends_and_nothing_begins(server: Server, gate: G
 async def test_idle_connections_are_closed_at_once(server: Server, gate: Gate) -> None:
     client = aioreq.Client()
     await asyncio.gather(*[client.get(f"{server.url}/get") for _ in range(3)])
-    (running,) = started(client.get(f"{server.url}/held"))
+    (running,) = together(client.get(f"{server.url}/held"))
     await gate.until(inside=1)
     assert len(server.connections) == 3
-    (closing,) = started(client.close(wait=LONG))
+    (closing,) = together(client.close(wait=LONG))
     await server.until(lambda: len(server.connections) == 1)
     assert not closing.done()
     gate.opened.set()
@@ -128,9 +96,9 @@ async def test_hops_and_retries_and_challenges_belong_to_the_call(server: Server
         return Reply(404, [], b"no" * 100_000)
 
     client = aioreq.Client(retry=aioreq.Retry(attempts=2, backoff=0.05))
-    redirected, retried, missed = started(*[client.get(server.url + path) for path in ("/slow-redirect", "/mortal", "/missing")])
+    redirected, retried, missed = together(*[client.get(server.url + path) for path in ("/slow-redirect", "/mortal", "/missing")])
     await server.until(lambda: len(server.requests) == 3)
-    (closing,) = started(client.close(wait=LONG))
+    (closing,) = together(client.close(wait=LONG))
     await turns()
     gates.set()
     response = await redirected
@@ -154,7 +122,7 @@ async def test_a_stream_may_be_read_to_its_end(server: Server) -> None:
     server.route("/pieces", lambda request: Reply(body=pieces()))
     client = aioreq.Client()
     async with client.stream("GET", f"{server.url}/pieces") as response:
-        (closing,) = started(client.close(wait=LONG))
+        (closing,) = together(client.close(wait=LONG))
         content = response.content
         assert await anext(content) == b"first"
         await turns()
@@ -168,7 +136,7 @@ async def test_a_stream_that_is_closed_is_waited_for_no_longer(server: Server) -
     server.route("/long", Reply(200, body=b"x" * 10_000_000))
     client = aioreq.Client()
     async with client.stream("GET", f"{server.url}/long"):
-        (closing,) = started(client.close(wait=LONG))
+        (closing,) = together(client.close(wait=LONG))
         await turns()
         assert not closing.done()
     await soon(closing)
@@ -183,9 +151,9 @@ async def test_an_upload_may_be_sent_to_its_end(server: Server) -> None:
         yield b"last"
 
     client = aioreq.Client()
-    (sending,) = started(client.post(f"{server.url}/anything", content=pieces()))
+    (sending,) = together(client.post(f"{server.url}/anything", content=pieces()))
     await server.until(lambda: bool(server.connections))
-    (closing,) = started(client.close(wait=LONG))
+    (closing,) = together(client.close(wait=LONG))
     await turns()
     go_on.set()
     assert (await sending).status == 200
@@ -195,11 +163,11 @@ async def test_an_upload_may_be_sent_to_its_end(server: Server) -> None:
 
 async def test_what_lasts_too_long_fails(server: Server, gate: Gate) -> None:
     client = aioreq.Client(limits=aioreq.Limits(connections=2), retry=aioreq.Retry(attempts=5, backoff=0))
-    running, waiting = started(client.get(f"{server.url}/held"), client.get(f"{server.url}/held"))
+    running, waiting = together(client.get(f"{server.url}/held"), client.get(f"{server.url}/held"))
     server.route("/stall", Script((b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsome", Stall())))
     async with client.stream("GET", f"{server.url}/stall") as response:
         assert await anext(response.content) == b"some"
-        (another,) = started(client.get(f"{server.url}/held"))
+        (another,) = together(client.get(f"{server.url}/held"))
         await gate.until(inside=1)
         began = time.perf_counter()
         await client.close(wait=0.05)
@@ -216,9 +184,9 @@ async def test_what_lasts_too_long_fails(server: Server, gate: Gate) -> None:
 
 async def test_closing_at_once_ends_a_graceful_close(server: Server, gate: Gate) -> None:
     client = aioreq.Client()
-    (running,) = started(client.get(f"{server.url}/held"))
+    (running,) = together(client.get(f"{server.url}/held"))
     await gate.until(inside=1)
-    graceful, another = started(client.close(wait=None), client.close(wait=LONG))
+    graceful, another = together(client.close(wait=None), client.close(wait=LONG))
     await turns()
     assert not graceful.done()
     await client.close()
@@ -231,7 +199,7 @@ async def test_closing_at_once_ends_a_graceful_close(server: Server, gate: Gate)
 
 async def test_a_graceful_close_that_is_cancelled_closes_at_once(server: Server, gate: Gate) -> None:
     client = aioreq.Client()
-    (running,) = started(client.get(f"{server.url}/held"))
+    (running,) = together(client.get(f"{server.url}/held"))
     await gate.until(inside=1)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
@@ -252,9 +220,9 @@ async def test_a_call_that_never_comes_to_the_pool_is_waited_for_too(server: Ser
 
     client = aioreq.Client(middlewares=(Sleeps,))
     for closes in (False, True):
-        (asked,) = started(client.get(f"{server.url}/get"))
+        (asked,) = together(client.get(f"{server.url}/get"))
         await turns()
-        (closing,) = started(client.close(wait=None))
+        (closing,) = together(client.close(wait=None))
         await turns()
         assert not closing.done()
         if closes:
@@ -292,9 +260,9 @@ async def test_a_call_that_fails_or_is_cancelled_is_counted_out(server: Server, 
         await client.get("http://127.0.0.1:1/")
     with pytest.raises(aioreq.InvalidURL):
         await client.get("http://")
-    refused, cancelled = started(client.get(f"{server.url}/held"), client.get(f"{server.url}/held"))
+    refused, cancelled = together(client.get(f"{server.url}/held"), client.get(f"{server.url}/held"))
     await gate.until(inside=2)
-    (closing,) = started(client.close(wait=LONG))
+    (closing,) = together(client.close(wait=LONG))
     await turns()
     cancelled.cancel()
     await turns()
@@ -311,7 +279,7 @@ async def test_a_call_that_fails_or_is_cancelled_is_counted_out(server: Server, 
 async def test_a_call_asleep_before_its_next_attempt_fails_promptly(server: Server, graceful: bool) -> None:
     server.route("/mortal", Script((Close(),)))
     client = aioreq.Client(retry=aioreq.Retry(attempts=5, backoff=1000, max_wait=1000))
-    asked = started(*[client.get(f"{server.url}/mortal") for _ in range(3)])
+    asked = together(*[client.get(f"{server.url}/mortal") for _ in range(3)])
     await server.until(lambda: len(server.requests) == 3 and not server.connections)
     await turns(20)
     await client.close(wait=0.02 if graceful else 0)
@@ -327,7 +295,7 @@ async def test_a_call_asleep_before_its_next_attempt_fails_promptly(server: Serv
 async def test_a_pause_can_be_cancelled(server: Server) -> None:
     server.route("/mortal", Script((Close(),)))
     async with aioreq.Client(retry=aioreq.Retry(attempts=5, backoff=1000, max_wait=1000)) as client:
-        (asked,) = started(client.get(f"{server.url}/mortal"))
+        (asked,) = together(client.get(f"{server.url}/mortal"))
         await server.until(lambda: len(server.requests) == 1 and not server.connections)
         await turns(20)
         pool = client.pool()
@@ -353,7 +321,7 @@ def test_each_loop_ends_what_is_under_way_on_it() -> None:
         async def main() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
             await asyncio.gather(client.get(f"{server.url}/get"), client.get(f"{server.url}/get"))
-            (slow,) = started(client.get(f"{server.url}/delay/0.3"))
+            (slow,) = together(client.get(f"{server.url}/delay/0.3"))
             await asyncio.sleep(0.05)
             await asyncio.to_thread(ready.wait)
             answers.append(str((await slow).status))
@@ -386,7 +354,7 @@ def test_a_loop_that_ends_meanwhile_is_not_waited_for() -> None:
         client = aioreq.Client(retry=0)
 
         async def main() -> None:
-            started(client.get(f"{server.url}/delay/30"))
+            together(client.get(f"{server.url}/delay/30"))
             await server.until(lambda: len(server.requests) == 1)
             await asyncio.to_thread(ready.wait)
             await asyncio.sleep(0.05)
@@ -407,7 +375,7 @@ def test_a_loop_that_stops_meanwhile_is_not_waited_for() -> None:
         client = aioreq.Client(retry=0)
 
         async def main() -> asyncio.Task[Any]:
-            (task,) = started(client.get(f"{server.url}/delay/30"))
+            (task,) = together(client.get(f"{server.url}/delay/30"))
             await server.until(lambda: len(server.requests) == 1)
             ready.wait()
             await asyncio.sleep(0.1)  # long enough for the other thread to have begun to wait
@@ -431,7 +399,7 @@ def test_a_loop_that_stands_still_is_not_waited_for() -> None:
         loop = asyncio.new_event_loop()
 
         async def leave() -> asyncio.Task[Any]:
-            (task,) = started(client.get(f"{server.url}/delay/30"))
+            (task,) = together(client.get(f"{server.url}/delay/30"))
             await server.until(lambda: len(server.requests) == 1)
             return task
 

@@ -13,6 +13,8 @@ import pytest
 
 from aioreq.config import IDEMPOTENT, TLS, UNSET, Limits, Retry, Timeout
 
+pytestmark = pytest.mark.no_loop
+
 SECONDS = ("total", "pool", "connect", "read", "write")
 COUNTS = ("per_host", "idle", "head", "headers", "trailers", "chunk_extensions", "informational", "body")
 

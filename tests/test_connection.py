@@ -10,7 +10,7 @@ import pytest
 from faults import RESPONSES, How, Sample, cuts, drip
 
 import aioreq
-from aioreq.testing import Close, HalfClose, Pause, ReadRequest, Reply, Request, Reset, Server, Stall, httpbin
+from aioreq.testing import Close, HalfClose, Pause, ReadRequest, Reply, Request, Reset, Server, Stall
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
@@ -27,15 +27,6 @@ async def bare() -> AsyncIterator[aioreq.Client]:
     """A client that tries once, one connection at a time."""
     async with aioreq.Client(retry=0, limits=aioreq.Limits(connections=1), timeout=aioreq.Timeout(total=10)) as client:
         yield client
-
-
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = aioreq.Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=aioreq.Timeout(total=10)) as client:
-            yield server, client
 
 
 class Outcome:

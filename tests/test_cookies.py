@@ -8,6 +8,8 @@ from yarl import URL
 from aioreq.cookies import Cookie, CookieJar, cookie_header
 from aioreq.errors import InvalidHeader
 
+pytestmark = pytest.mark.no_loop
+
 SITE = URL("https://www.example.org/docs/web/")
 PLAIN = URL("http://www.example.org/docs/web/")
 NOW = 1_700_000_000.0
@@ -401,8 +403,8 @@ def test_the_count_stays_right(steps: list[tuple[int, int, str]]) -> None:
     for host, name, ending in steps:
         clock.now += 0.1
         jar.store(URL.build(scheme="https", host=f"h{host}"), f"c{name}=x{ending}")
-    assert jar._count == sum(len(kept) for kept in jar._hosts.values())
-    assert all(0 < len(kept) <= 50 for kept in jar._hosts.values())
+    assert jar._count == sum(len(kept) for kept in jar.hosts.values())
+    assert all(0 < len(kept) <= 50 for kept in jar.hosts.values())
 
 
 # --- the user's side ---

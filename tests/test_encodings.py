@@ -23,6 +23,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+pytestmark = pytest.mark.no_loop
+
 LIMITS = Limits()
 ROOM = LIMITS.body
 TEXT = b"The quick brown fox jumps over the lazy dog. " * 8 + bytes(range(256))

@@ -24,6 +24,8 @@ from aioreq.errors import (
 )
 from aioreq.models import Request, Response
 
+pytestmark = pytest.mark.no_loop
+
 CLASSES: list[type[AioreqError]] = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, AioreqError)]
 all_classes = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 

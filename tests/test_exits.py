@@ -13,6 +13,8 @@ import pytest
 
 from aioreq.testing import Server, httpbin
 
+pytestmark = pytest.mark.no_loop
+
 PRELUDE = """
     import asyncio, logging, os, signal, sys, threading, time
     import aioreq

@@ -13,7 +13,7 @@ import pytest
 import aioreq
 import aioreq.upload
 from aioreq import Timeout
-from aioreq.testing import Close, Connection, Pause, ReadBody, ReadRequest, Reset, Server, Stall, StopReading, httpbin
+from aioreq.testing import Close, Connection, Pause, ReadBody, ReadRequest, Reset, Server, Stall, StopReading
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -21,15 +21,6 @@ EXPECT = {"Expect": "100-continue"}
 SHORT = 0.05
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
-
-
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = aioreq.Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=Timeout(total=15)) as client:
-            yield server, client
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def waits_of(order: list[tuple[str, int]]) -> dict[str, list[int]]:
     return waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_host", [0, 1])
 async def test_ten_thousand_requests_to_five_hundred_origins(per_host: int) -> None:
     origins = [f"origin-{n}.test" for n in range(500)]
@@ -91,6 +92,7 @@ async def test_origins_with_long_queues_take_turns(per_host: int) -> None:
     assert longest <= (len(origins) - 1 + slots) * TURN
 
 
+@pytest.mark.slow
 async def test_one_origin_with_thousands_of_requests_holds_up_nobody() -> None:
     """It came first and has every slot; each slot serves it one turn, then the others, and only then it again."""
     few = [f"origin-{n}.test" for n in range(499)]

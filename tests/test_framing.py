@@ -12,6 +12,8 @@ from aioreq import framing
 from aioreq.config import Limits
 from aioreq.errors import LimitExceeded, RemoteProtocolError
 
+pytestmark = pytest.mark.no_loop
+
 
 @pytest.fixture(params=TWINS)
 def rules(request: pytest.FixtureRequest) -> Any:

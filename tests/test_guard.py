@@ -701,7 +701,7 @@ async def test_a_dripped_body_ends_by_the_cap(server: Server) -> None:
 async def test_the_caps_of_a_guard_are_defaults_only_with_a_guard() -> None:
     async with Client() as plain, Client(guard=PublicOnly()) as guarded, Client(guard=PublicOnly(timeout=None, max_body=None)) as uncapped:
         requests = [client.settings.new_request("GET", "http://example.com", {}) for client in (plain, guarded, uncapped)]
-    assert [(request.timeout.total, request.most_body, request.max_stream) for request in requests] == [
+    assert [(request.timeout.total, request.max_body, request.terms.max_stream) for request in requests] == [
         (None, Limits().body, None),
         (30, 10 * 1024 * 1024, 10 * 1024 * 1024),
         (None, Limits().body, None),

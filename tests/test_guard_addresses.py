@@ -18,6 +18,8 @@ from aioreq.guard import Guard, refusal
 from aioreq.testing import ssrf
 from aioreq.urls import Origin
 
+pytestmark = pytest.mark.no_loop
+
 
 def blocks(text: str) -> list[str]:
     return text.split()

@@ -15,6 +15,8 @@ from aioreq.errors import InvalidHeader
 from aioreq.headers import checked_name, checked_value, field_pairs, text
 from aioreq.response_headers import ResponseHeaders
 
+pytestmark = pytest.mark.no_loop
+
 TOKEN = set("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 

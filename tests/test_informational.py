@@ -10,7 +10,7 @@ import pytest
 
 import aioreq
 from aioreq import ResponseHeaders
-from aioreq.testing import Close, Pause, ReadBody, ReadRequest, Reply, Server, Stall, httpbin
+from aioreq.testing import Close, Pause, ReadBody, ReadRequest, Reply, Server, Stall
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nlink: </b.js>\r\n\r\n"
@@ -20,15 +20,6 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["buffered", "streamed"])
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
-
-
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = aioreq.Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=aioreq.Timeout(total=15)) as client:
-            yield server, client
 
 
 class Told:
@@ -181,7 +172,7 @@ class SomeCoroutine:
         return "an object that is called as one"
 
 
-@pytest.mark.parametrize("callback", [5, "print", [], some_coroutine, SomeCoroutine()], ids=str)
+@pytest.mark.parametrize("callback", [5, "print", [], some_coroutine, SomeCoroutine()], ids=lambda it: getattr(it, "__name__", str(it)))
 async def test_the_callback_is_checked_where_the_request_is_made(server: Server, client: aioreq.Client, callback: Any) -> None:
     with pytest.raises(TypeError, match="'informational' takes a plain function"):
         aioreq.Request("GET", server.url, extensions={"informational": callback})

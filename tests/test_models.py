@@ -15,7 +15,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from aioreq.config import UNSET, Limits, Timeout
+from aioreq.config import UNSET, Retry, Timeout
 from aioreq.errors import ConnectionLost, DecodeError, IncompleteBody, InvalidURL, LimitExceeded, LocalProtocolError, StatusError
 from aioreq.models import Deadline, Request, Response, StreamResponse
 from aioreq.request_body import StreamedBody
@@ -91,7 +91,7 @@ def test_what_a_request_tells() -> None:
     request = Request(
         "PUT", "http://u:p%40@H:8080/%7E?q#f", headers={"A": "b"}, content="x", auth=("a", "b"), timeout=5, extensions={"e": 1}
     )
-    assert (request.method, request.host, request.content, request.auth, request.timeout) == ("PUT", "h", "x", ("a", "b"), 5)
+    assert (request.method, request.host, request.content, request.auth, request.timeout) == ("PUT", "h", "x", ("a", "b"), Timeout.of(5))
     assert request.url == URL("http://h:8080/%7E?q#f", encoded=True)
     assert (str(request.url), request.url.user, request.url.password) == ("http://h:8080/%7E?q#f", None, None)
     assert request.parsed.userinfo == ("u", "p@")
@@ -102,7 +102,7 @@ def test_what_a_request_tells() -> None:
 
 def test_what_is_not_given_is_not_set() -> None:
     one, other = Request(), Request()
-    assert (one.method, one.content, one.body, one.auth, one.timeout) == ("GET", None, None, UNSET, UNSET)
+    assert (one.method, one.content, one.body, one.auth, one.timeout) == ("GET", None, None, UNSET, Timeout())
     assert one.extensions == {}
     one.extensions["a"] = 1
     one.headers["a"] = "1"
@@ -197,7 +197,8 @@ def test_replace_changes_a_copy() -> None:
     request = Request("POST", "http://h/a", headers={"A": "1"}, content=b"x", auth=("u", "p"), timeout=3)
     copy = request.replace(method="GET", url="http://other/b", content=None, auth=None, timeout=Timeout(total=1))
     assert (copy.method, str(copy.url), copy.body, copy.auth, copy.timeout) == ("GET", "http://other/b", None, None, Timeout(total=1))
-    assert (request.method, str(request.url), request.body, request.auth, request.timeout) == ("POST", "http://h/a", b"x", ("u", "p"), 3)
+    assert (request.method, str(request.url), request.body, request.auth) == ("POST", "http://h/a", b"x", ("u", "p"))
+    assert request.timeout == Timeout.of(3)
     request.replace().add_field("B", "2")
     copy.headers["A"] = "2"
     assert list(request.headers.items()) == [("A", "1")]
@@ -232,11 +233,26 @@ def test_replace_names_what_a_request_has_not(name: str) -> None:
 
 def test_replace_keeps_what_the_client_settled() -> None:
     request = Request("GET", "http://h/")
-    request.deadline, request.cookie, request.max_body, request.limits = Deadline(5), "a=1", 7, Limits(body=9)
+    request.deadline, request.cookie, request.max_body = Deadline(5), "a=1", 7
     copy = request.replace(method="HEAD")
     assert copy.deadline is request.deadline
-    assert (copy.cookie, copy.max_body, copy.most_body, copy.limits) == ("a=1", 7, 7, request.limits)
-    assert copy.replace(max_body=None).most_body == 9
+    assert copy.terms is request.terms
+    assert (copy.cookie, copy.max_body) == ("a=1", 7)
+
+
+def test_a_term_of_its_own_is_checked_and_holds_for_one_request() -> None:
+    request = Request("GET", "http://h/", timeout=5)
+    copy = request.replace(timeout=None, retry=3, follow_redirects=False)
+    assert (copy.timeout, copy.retry, copy.follow_redirects) == (Timeout.of(None), Retry(attempts=3), False)
+    assert (request.timeout, request.retry, request.follow_redirects) == (Timeout.of(5), Retry(attempts=0), True)
+    assert Request("GET", "http://h/").timeout == Timeout()
+    copy.timeout = 7
+    assert (copy.timeout, copy.retry) == (Timeout.of(7), Retry(attempts=3))
+    for name, wrong in (("timeout", "1"), ("retry", -1), ("max_body", None), ("max_body", -1), ("max_redirects", "1")):
+        with pytest.raises((TypeError, ValueError), match=r"takes|must be|can't be"):
+            setattr(copy, name, wrong)
+    with pytest.raises(TypeError, match="Timeout"):
+        Request("GET", "http://h/", timeout="1")  # type: ignore[arg-type]
 
 
 # --- redirected ---

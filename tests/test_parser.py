@@ -36,6 +36,8 @@ import aioreq.parser
 from aioreq.config import Limits
 from aioreq.errors import LimitExceeded, RemoteProtocolError
 
+pytestmark = pytest.mark.no_loop
+
 
 @pytest.fixture(params=TWINS)
 def twin(request: pytest.FixtureRequest) -> Any:

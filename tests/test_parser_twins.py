@@ -13,6 +13,8 @@ from aioreq import _parser_py as pure
 from aioreq.config import Limits
 from aioreq.errors import ProtocolError
 
+pytestmark = pytest.mark.no_loop
+
 
 @pytest.fixture(scope="module")
 def compiled() -> Any:

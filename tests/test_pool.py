@@ -10,11 +10,12 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, cast
 
 import pytest
+from gate import Gate, together, turns
 
 import aioreq
 import aioreq.pool
@@ -34,42 +35,6 @@ def client_with(**limits: Any) -> aioreq.Client:
 def used(server: Server) -> list[int]:
     """The numbers of the connections over which the requests came, in order."""
     return [request.connection for request in server.requests]
-
-
-class Gate:
-    """Holds up the requests for /held until it is opened; `inside` is how many wait."""
-
-    def __init__(self, server: Server) -> None:
-        self.opened = asyncio.Event()
-        self.server = server
-        self.inside = 0
-        self.most = 0
-        server.route("/held", self.hold)
-
-    async def hold(self, request: Received) -> str:
-        self.inside += 1
-        self.most = max(self.most, self.inside)
-        self.server.bell.ring()
-        await self.opened.wait()
-        self.inside -= 1
-        return "held"
-
-    async def until(self, inside: int) -> None:
-        await self.server.until(lambda: self.inside == inside)
-
-
-@pytest.fixture
-def gate(server: Server) -> Gate:
-    return Gate(server)
-
-
-def together(*coroutines: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    return [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 # -- limits
@@ -494,7 +459,7 @@ async def test_bytes_behind_an_answer_never_reach_the_next_request(server: Serve
 @pytest.mark.parametrize("step", [Close(), Reset(), EVIL], ids=["close", "reset", "bytes"])
 def test_what_happened_while_the_loop_was_busy_is_seen(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that idled for a while is looked at before it is used: a POST couldn't be sent again."""
-    monkeypatch.setattr("aioreq.pool.POLL_AFTER", 0)
+    monkeypatch.setattr("aioreq.slots.POLL_AFTER", 0)
 
     async def main() -> None:
         async with client_with() as client:

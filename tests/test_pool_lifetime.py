@@ -232,7 +232,7 @@ EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 @pytest.mark.parametrize("step", [Close(), Reset(), EVIL], ids=["close", "reset", "bytes"])
 def test_what_happened_while_the_loop_was_busy_is_seen(step: Any, new_loop: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop hasn't heard of it; the socket tells. A GET is worth a look after a second only, a POST each time."""
-    monkeypatch.setattr("aioreq.pool.POLL_AFTER", 0.01)
+    monkeypatch.setattr("aioreq.slots.POLL_AFTER", 0.01)
 
     async def main() -> None:
         async with client_with() as client:

@@ -24,6 +24,8 @@ from aioreq.models import Deadline, Request, Response
 from aioreq.pool import Pool
 from aioreq.transfer import Opening
 
+pytestmark = pytest.mark.no_loop
+
 HOSTS = ("a", "b", "c")
 QUIET = 12  # turns of the loop after which nothing is left to happen by itself
 WHICH = st.integers(0, 1 << 16)
@@ -512,7 +514,8 @@ def test_the_pool_keeps_its_promises() -> None:
     run_state_machine_as_test(PoolMachine, settings=explored(200))
 
 
-@pytest.mark.slow
+@pytest.mark.longer
+@pytest.mark.timeout(900)  # seconds, on a machine that is busy otherwise
 def test_the_pool_keeps_its_promises_for_longer() -> None:
     run_state_machine_as_test(PoolMachine, settings=explored(3000))
 

@@ -346,21 +346,21 @@ def test_an_environment_that_is_wrong_says_which_variable() -> None:
 def test_a_client_reads_the_environment_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://proxy")
     client = Client()
-    assert chosen(client.settings.proxies, "http://x") == "proxy"
+    assert chosen(client.settings.terms.proxies, "http://x") == "proxy"
     monkeypatch.setenv("ALL_PROXY", "http://other")
-    assert chosen(client.settings.proxies, "https://y") == "proxy"
-    assert Client(trust_env=False).settings.proxies is None
-    assert Client(proxy={}).settings.proxies is None
-    assert chosen(Client(proxy="http://own").settings.proxies, "http://x") == "own"
+    assert chosen(client.settings.terms.proxies, "https://y") == "proxy"
+    assert Client(trust_env=False).settings.terms.proxies is None
+    assert Client(proxy={}).settings.terms.proxies is None
+    assert chosen(Client(proxy="http://own").settings.terms.proxies, "http://x") == "own"
     monkeypatch.setenv("NO_PROXY", "*")
-    assert chosen(Client(proxy="http://own").settings.proxies, "http://x") == "own"
+    assert chosen(Client(proxy="http://own").settings.terms.proxies, "http://x") == "own"
 
 
 def test_a_guard_leaves_out_the_environment_s_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://10.0.0.1:3128")
     monkeypatch.setenv("HTTPS_PROXY", "http://10.0.0.2:3128")
-    assert Client(guard=PublicOnly()).settings.proxies is None
-    admitting = Client(guard=PublicOnly(allow=["10.0.0.2:3128"])).settings.proxies
+    assert Client(guard=PublicOnly()).settings.terms.proxies is None
+    admitting = Client(guard=PublicOnly(allow=["10.0.0.2:3128"])).settings.terms.proxies
     assert chosen(admitting, "http://x") is None
     assert chosen(admitting, "https://x") == "10.0.0.2"
 
@@ -398,6 +398,6 @@ async def test_a_unix_socket_is_no_place_for_a_proxy(tmp_path: Path, monkeypatch
         Client(unix_socket=path, proxy="http://proxy")
     monkeypatch.setenv("ALL_PROXY", "http://proxy")
     async with Client(unix_socket=path, retry=0) as client:
-        assert client.settings.proxies is None
+        assert client.settings.terms.proxies is None
         with pytest.raises(ValueError, match="unix_socket= or proxy="):
             await client.get("http://host/", proxy="http://proxy")

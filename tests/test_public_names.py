@@ -15,6 +15,8 @@ import pytest
 
 import aioreq
 
+pytestmark = pytest.mark.no_loop
+
 MODULES = ["aioreq", *(module.name for module in pkgutil.walk_packages(aioreq.__path__, "aioreq.") if module.name != "aioreq.__main__")]
 NAMES = [name for name in aioreq.__all__ if name != "__version__"]
 # Not delivered yet: a stub would promise what isn't there.

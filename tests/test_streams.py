@@ -14,23 +14,14 @@ import pytest
 
 import aioreq
 import aioreq.connection
-from aioreq import Limits, Timeout
-from aioreq.testing import Close, Pause, Reply, Request, Server, Stall, Wait, httpbin
+from aioreq import Limits
+from aioreq.testing import Close, Pause, Reply, Request, Server, Stall, Wait
 
 MEGABYTE = 1 << 20
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
-
-
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=Timeout(total=15, pool=5)) as client:
-            yield server, client
 
 
 def length(n: int) -> bytes:

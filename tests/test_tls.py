@@ -24,29 +24,7 @@ from aioreq import TLS, Limits, Timeout
 from aioreq.testing import Authority, Close, ReadBytes, Reset, Server, Stall, httpbin
 from aioreq.tls import context_for
 
-pytestmark = pytest.mark.usefixtures("no_hanging")
-
-
-@pytest.fixture(autouse=True)
-def own_contexts(monkeypatch: pytest.MonkeyPatch) -> dict[Any, ssl.SSLContext]:
-    """A cache of contexts for this test alone, and an environment that says nothing."""
-    contexts: dict[Any, ssl.SSLContext] = {}
-    monkeypatch.setattr(aioreq.tls, "_contexts", contexts)
-    for name in ("SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    return contexts
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def ca(authority: Authority, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(authority.pem)
-    return path
+pytestmark = pytest.mark.usefixtures("no_hanging", "own_contexts")
 
 
 # Who is trusted

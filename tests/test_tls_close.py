@@ -25,16 +25,9 @@ from aioreq.testing import Authority
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
 @pytest.fixture
-def tls(authority: Authority, tmp_path: Path) -> TLS:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(authority.pem)
-    return TLS(ca=path)
+def tls(ca: Path) -> TLS:
+    return TLS(ca=ca)
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])

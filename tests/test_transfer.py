@@ -30,15 +30,6 @@ EARLY = 0.002  # what the clocks of loops may be early by
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
 
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = aioreq.Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=aioreq.Timeout(total=15)) as client:
-            yield server, client
-
-
 # The connection
 
 

@@ -22,31 +22,9 @@ from aioreq.testing import Authority, Server, httpbin
 from aioreq.tls import context_for
 from aioreq.trust import system_context
 
-pytestmark = pytest.mark.usefixtures("no_hanging")
+pytestmark = pytest.mark.usefixtures("no_hanging", "own_contexts")
 
 NOWHERE = "/nowhere/at/all"
-
-
-@pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch) -> dict[Any, ssl.SSLContext]:
-    """An environment that says nothing, and a cache of contexts for this test alone."""
-    for name in ("SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    contexts: dict[Any, ssl.SSLContext] = {}
-    monkeypatch.setattr(aioreq.tls, "_contexts", contexts)
-    return contexts
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def ca(authority: Authority, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(authority.pem)
-    return path
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,14 +33,12 @@ SECRETS = (b"proxy-authorization", b"chjvehk6c2vjcmv0", b"x-for-proxy", b"for-th
 
 
 @pytest.fixture
-def ca(tmp_path: Any) -> str:
-    path = tmp_path / "ca.pem"
-    path.write_bytes(AUTHORITY.pem)
-    return str(path)
+def authority() -> Authority:
+    return AUTHORITY
 
 
 @asynccontextmanager
-async def relay_and_proxy(kind: str, ca: str) -> AsyncIterator[tuple[Relay, Proxy]]:
+async def relay_and_proxy(kind: str, ca: Path) -> AsyncIterator[tuple[Relay, Proxy]]:
     """A proxy of a kind, and its value with credentials (and fields) that no origin may see."""
     async with Relay(AUTHORITY.server_context() if kind == "https" else None, socks=kind.startswith("socks")) as relay:
         url = f"{kind}://{relay.address}"
@@ -67,7 +66,7 @@ def assert_kept(origin: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_each_kind_of_proxy(kind: str, origin: Server, ca: str) -> None:
+async def test_each_kind_of_proxy(kind: str, origin: Server, ca: Path) -> None:
     async with relay_and_proxy(kind, ca) as (relay, proxy), Client(proxy=proxy, verify=ca, retry=0) as client:
         assert [(await client.get(f"{origin.url}/id/{i}")).text for i in range(3)] == ["0", "1", "2"]
         assert (await client.post(origin.url + "/anything", content=b"body")).json()["body"] == "body"
@@ -78,7 +77,7 @@ async def test_each_kind_of_proxy(kind: str, origin: Server, ca: str) -> None:
         assert_kept(origin)
 
 
-async def test_the_connect_request_to_the_byte(ca: str) -> None:
+async def test_the_connect_request_to_the_byte(ca: Path) -> None:
     async with Server(routes=httpbin, tls=AUTHORITY) as origin, Relay() as relay:
         proxy = Proxy(f"http://proxy:secret@{relay.address}", headers={"X-For-Proxy": "for-the-proxy", "User-Agent": "mine"})
         headers = {"Authorization": "Bearer origin's", "Cookie": "a=b", "X-Own": "1"}
@@ -155,7 +154,7 @@ async def test_a_proxy_s_credentials_given_as_a_field_are_refused(where: str, ur
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("first", ["plain", "tls"])
 @pytest.mark.parametrize("then", ["plain", "tls", "direct"])
-async def test_redirects_take_nothing_of_the_proxy_s_along(kind: str, first: str, then: str, ca: str) -> None:
+async def test_redirects_take_nothing_of_the_proxy_s_along(kind: str, first: str, then: str, ca: Path) -> None:
     async with (
         Server(routes=httpbin, tls=AUTHORITY if first == "tls" else False) as start,
         Server(routes=httpbin, tls=AUTHORITY if then == "tls" else False) as end,
@@ -176,7 +175,7 @@ async def test_redirects_take_nothing_of_the_proxy_s_along(kind: str, first: str
                 assert b"x-for-proxy" in server.requests[0].head.lower()
 
 
-async def test_connections_through_other_proxies_or_none_are_never_shared(origin: Server, ca: str) -> None:
+async def test_connections_through_other_proxies_or_none_are_never_shared(origin: Server, ca: Path) -> None:
     async with Relay() as one, Relay() as other, Client(verify=ca) as client:
         for proxy in (None, one.url, other.url, Proxy(one.url, auth=("u", "p")), Proxy(one.url, headers={"X": "1"})):
             for _ in range(2):
@@ -254,7 +253,7 @@ async def test_what_is_tried_again(status: int, attempts: int) -> None:
     ],
 )
 @pytest.mark.parametrize("dribble", [False, True])
-async def test_a_proxy_that_agrees(answer: bytes, dribble: bool, ca: str) -> None:
+async def test_a_proxy_that_agrees(answer: bytes, dribble: bool, ca: Path) -> None:
     async with Server(routes=httpbin, tls=AUTHORITY) as origin, Relay() as relay, Client(proxy=relay.url, verify=ca, retry=0) as client:
         relay.answer, relay.dribble = answer, dribble
         assert [(await client.get(f"{origin.url}/id/{i}")).text for i in range(2)] == ["0", "1"]
@@ -279,7 +278,7 @@ LIES: dict[str, tuple[tuple[Step, ...], str]] = {
 
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_proxy_that_lies(lie: str, tls: bool, ca: str) -> None:
+async def test_a_proxy_that_lies(lie: str, tls: bool, ca: Path) -> None:
     steps, words = LIES[lie]
     async with Server(tls=AUTHORITY if tls else False) as server:
         server.script(*steps, Stall(), on="head", times=2)
@@ -309,7 +308,7 @@ async def test_a_proxy_that_speaks_first(words: bytes) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_what_comes_between_the_answer_and_the_handshake_is_left_to_it(tls: bool, ca: str) -> None:
+async def test_what_comes_between_the_answer_and_the_handshake_is_left_to_it(tls: bool, ca: Path) -> None:
     loop = asyncio.get_running_loop()
     async with Server(tls=AUTHORITY if tls else False) as server:
         server.script(ESTABLISHED, Pause(0.05), b"is no TLS, and nothing that may be dropped\r\n", Stall(), on="head")
@@ -334,7 +333,7 @@ ENDS: dict[str, tuple[Step, ...]] = {"closes": (Close(),), "resets": (Reset(),)}
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_proxy_that_dies_at_every_byte(end: str, tls: bool, ca: str) -> None:
+async def test_a_proxy_that_dies_at_every_byte(end: str, tls: bool, ca: Path) -> None:
     async with Server(tls=AUTHORITY if tls else False) as server:
         proxy = Proxy(server.url, tls=TLS(ca=ca) if tls else None)
         async with Client(proxy=proxy, retry=0, verify=ca) as client:
@@ -351,7 +350,7 @@ async def test_a_proxy_that_dies_at_every_byte(end: str, tls: bool, ca: str) -> 
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("tls", [False, True])
-async def test_a_proxy_that_dies_after_its_answer(end: str, tls: bool, ca: str) -> None:
+async def test_a_proxy_that_dies_after_its_answer(end: str, tls: bool, ca: Path) -> None:
     async with Server(tls=AUTHORITY if tls else False) as server:
         proxy = Proxy(server.url, tls=TLS(ca=ca) if tls else None)
         async with Client(proxy=proxy, retry=0, verify=ca) as client:
@@ -364,7 +363,7 @@ async def test_a_proxy_that_dies_after_its_answer(end: str, tls: bool, ca: str) 
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_tunnel_that_dies_under_a_request(end: str, ca: str) -> None:
+async def test_a_tunnel_that_dies_under_a_request(end: str, ca: Path) -> None:
     async with Server(routes=httpbin, tls=AUTHORITY) as origin, Relay() as relay, Client(proxy=relay.url, verify=ca, retry=0) as client:
         origin.script(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", *ENDS[end], path="/dies")
         with pytest.raises(aioreq.IncompleteBody) as caught:
@@ -425,7 +424,7 @@ async def test_the_proxy_s_certificate_is_checked_whatever_the_request_says(url:
         assert relay.heads == []
 
 
-async def test_the_proxy_s_name_is_checked(ca: str) -> None:
+async def test_the_proxy_s_name_is_checked(ca: Path) -> None:
     async with Relay(AUTHORITY.server_context("proxy.example")) as relay:
         table = {"proxy.example": "127.0.0.1", "other.example": "127.0.0.1"}
         for name in table:
@@ -440,7 +439,7 @@ async def test_the_proxy_s_name_is_checked(ca: str) -> None:
                         await client.get(origin.url + "/id/1")
 
 
-async def test_the_origin_s_certificate_is_checked_inside(ca: str) -> None:
+async def test_the_origin_s_certificate_is_checked_inside(ca: Path) -> None:
     async with (
         Server(routes=httpbin, tls=AUTHORITY) as origin,
         relay_and_proxy("https", ca) as (relay, proxy),
@@ -459,7 +458,7 @@ async def test_a_proxy_that_speaks_no_tls() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_large_bodies_both_ways_and_bodies_that_end_with_the_connection(kind: str, origin: Server, ca: str) -> None:
+async def test_large_bodies_both_ways_and_bodies_that_end_with_the_connection(kind: str, origin: Server, ca: Path) -> None:
     large = bytes(range(251)) * 40_000  # 10 MB
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -482,7 +481,7 @@ async def test_large_bodies_both_ways_and_bodies_that_end_with_the_connection(ki
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("turns", range(0, 120, 3))
-async def test_giving_up_at_any_moment_leaves_nothing(kind: str, turns: int, ca: str) -> None:
+async def test_giving_up_at_any_moment_leaves_nothing(kind: str, turns: int, ca: Path) -> None:
     async with Server(routes=httpbin, tls=AUTHORITY) as origin, relay_and_proxy(kind, ca) as (_, proxy):
         async with Client(proxy=proxy, verify=ca, retry=0, limits=Limits(connections=1)) as client:
             task = asyncio.create_task(client.get(origin.url + "/id/given-up"))
@@ -500,7 +499,7 @@ async def test_giving_up_at_any_moment_leaves_nothing(kind: str, turns: int, ca:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("turns", range(0, 120, 11))
-async def test_closing_the_client_at_any_moment_leaves_nothing(kind: str, turns: int, ca: str) -> None:
+async def test_closing_the_client_at_any_moment_leaves_nothing(kind: str, turns: int, ca: Path) -> None:
     async with Server(routes=httpbin, tls=AUTHORITY) as origin, relay_and_proxy(kind, ca) as (_, proxy):
         client = Client(proxy=proxy, verify=ca, retry=0)
         task = asyncio.create_task(client.get(origin.url + "/id/closed"))
@@ -515,7 +514,7 @@ async def test_closing_the_client_at_any_moment_leaves_nothing(kind: str, turns:
 
 
 @pytest.mark.parametrize("kind", ["http", "https"])
-async def test_tunnels_don_t_wait_for_the_collector(kind: str, ca: str) -> None:
+async def test_tunnels_don_t_wait_for_the_collector(kind: str, ca: Path) -> None:
     """Each would keep what its transport has buffered, and on uvloop all of its TLS."""
     async with (
         Server(routes=httpbin, tls=AUTHORITY) as origin,

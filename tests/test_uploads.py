@@ -28,22 +28,12 @@ from aioreq.testing import (
     Server,
     Stall,
     StopReading,
-    httpbin,
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
-
-
-@pytest.fixture(params=["plain", "tls"])
-async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, aioreq.Client]]:
-    """The embedded server, plain and over TLS, and a client that trusts it, tries once, one connection at a time."""
-    async with Server(routes=httpbin, tls=request.param == "tls") as server:
-        limits = aioreq.Limits(connections=1)
-        async with aioreq.Client(retry=0, verify=server.ca or True, limits=limits, timeout=Timeout(total=15)) as client:
-            yield server, client
 
 
 async def asynchronous(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -391,6 +381,17 @@ async def test_an_early_answer_is_delivered(served: tuple[Server, aioreq.Client]
     assert len(server.requests) == 2
 
 
+async def answered_early(client: aioreq.Client, server: Server, kind: str, *steps: Any) -> None:
+    server.script(*steps, path="/", on="head")
+    [wire] = [step for step in steps if isinstance(step, bytes)]
+    endless = Endless()
+    response = await client.post(server.url, content=bytes(16 << 20) if kind == "bytes" else endless)
+    assert response.status == int(wire[9:12])
+    assert b"too large" in response.content or response.content == b"no"
+    if kind == "iterable":
+        await endless.closed.wait()
+
+
 @pytest.mark.parametrize("wire", [TOO_LARGE, UNAUTHORIZED, CHUNKED_413], ids=["413", "401", "413 chunked"])
 @pytest.mark.parametrize("end", [(Close(),), (Reset(),), (HalfClose(), Pause(0.01), Reset()), (Pause(0.02), Reset())], ids=str)
 @pytest.mark.parametrize("kind", ["bytes", "iterable"])
@@ -398,13 +399,7 @@ async def test_an_early_answer_before_the_connection_breaks(server: Server, kind
     """What the socket had received is read, whatever our own writes ran into."""
     async with aioreq.Client(retry=0) as client:
         for n in range(5):
-            server.script(ReadBody(n * 100_000), StopReading(), wire, *end, path="/", on="head")
-            endless = Endless()
-            response = await client.post(server.url, content=bytes(16 << 20) if kind == "bytes" else endless)
-            assert response.status == int(wire[9:12])
-            assert b"too large" in response.content or response.content == b"no"
-            if kind == "iterable":
-                await endless.closed.wait()
+            await answered_early(client, server, kind, ReadBody(n * 100_000), StopReading(), wire, *end)
 
 
 @pytest.mark.parametrize("size", [1, 1000, 65536])
@@ -454,13 +449,7 @@ async def test_an_early_answer_before_the_connection_ends(
 ) -> None:
     server, client = served
     for n in range(3):
-        server.script(ReadBody(n * 100_000), StopReading(), wire, *end, path="/", on="head")
-        endless = Endless()
-        response = await client.post(server.url, content=bytes(16 << 20) if kind == "bytes" else endless)
-        assert response.status == int(wire[9:12])
-        assert b"too large" in response.content or response.content == b"no"
-        if kind == "iterable":
-            await endless.closed.wait()
+        await answered_early(client, server, kind, ReadBody(n * 100_000), StopReading(), wire, *end)
 
 
 class Counting:

@@ -16,6 +16,8 @@ from aioreq import urls
 from aioreq.errors import InvalidURL
 from aioreq.urls import Origin, ParsedURL, append_missing, append_params, encode_pairs, join, parse, query_names, without_password
 
+pytestmark = pytest.mark.no_loop
+
 # What RFC 9112 section 3.2 lets into a request line: visible ASCII. A fragment never gets there.
 VISIBLE = re.compile(rb"[!-~]+")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from ..auth import BasicAuth, PasswordAuth, answer, basic_header, parse_challenges
 from ..config import UNSET
@@ -28,19 +29,22 @@ def credentials(auth: object) -> PasswordAuth | None:
 class AuthenticationMiddleWare(MiddleWare):
     """By the request's `auth`, else the userinfo of its URL (Basic)."""
 
-    async def process(self, request: Request, client: Client) -> Response | StreamResponse:
+    def process(self, request: Request, client: Client) -> Coroutine[Any, Any, Response | StreamResponse]:
+        """The response, with the proof that it wanted."""
         auth = request.auth
         if auth is not None and not isinstance(auth, PasswordAuth):  # of a request that another link made
             auth = None if auth is UNSET else credentials(auth)
-        if auth is None:
-            userinfo = request.parsed.userinfo
-            if userinfo is None:
-                request.authorization = None
-                return await self.next_middleware.process(request, client)
+        if auth is None and (userinfo := request.parsed.userinfo) is not None:
             auth = BasicAuth(*userinfo)
-        if isinstance(auth, BasicAuth):
+        if auth is not None and not isinstance(auth, BasicAuth):
+            return self._answer(auth, request, client)
+        if auth is not None:
             request.authorization = basic_header(auth.user, auth.password)
-            return await self.next_middleware.process(request, client)
+        elif request.authorization is not None:
+            request.authorization = None
+        return self.next_middleware.process(request, client)
+
+    async def _answer(self, auth: PasswordAuth, request: Request, client: Client) -> Response | StreamResponse:
         response = await self.next_middleware.process(request, client)
         if response.status != 401 or not request.replayable:
             return response

@@ -5,9 +5,9 @@ Links are shared by every request of a client: what belongs to one request lives
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from ..errors import AioreqError
 from ..models import Request, Response, StreamResponse
 
 if TYPE_CHECKING:
@@ -26,40 +26,36 @@ class MiddleWare:
     """
 
     def __init__(self, next_middleware: MiddleWare | None = None) -> None:
-        self._next = next_middleware
-
-    @property
-    def next_middleware(self) -> MiddleWare:
-        """The link behind this one; assignable."""
-        if self._next is None:
-            raise RuntimeError(f"{type(self).__name__} has no next_middleware: it stands in no chain yet")
-        return self._next
-
-    @next_middleware.setter
-    def next_middleware(self, link: MiddleWare | None) -> None:
-        self._next = link
+        # The link behind this one; assignable. A plain attribute: every request goes through all of them.
+        self.next_middleware: MiddleWare = _Nowhere(self) if next_middleware is None else next_middleware
 
     @property
     def linked(self) -> bool:
         """Whether it stands in a chain."""
-        return self._next is not None
+        return not isinstance(self.next_middleware, _Nowhere)
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         """The response to this request, by way of the links behind."""
         raise NotImplementedError(f"{type(self).__name__} must define `async def process(self, request, client)`")
 
 
+class _Nowhere(MiddleWare):
+    """Where a link leads that stands in no chain yet."""
+
+    def __init__(self, link: MiddleWare) -> None:
+        self._link = type(link).__name__
+
+    async def process(self, request: Request, client: Client) -> Response | StreamResponse:
+        raise RuntimeError(f"{self._link} has no next_middleware: it stands in no chain yet")
+
+
 class PoolMiddleWare(MiddleWare):
     """The last link: a connection of the client's pool."""
 
-    async def process(self, request: Request, client: Client) -> Response | StreamResponse:
-        if request.dialer is not client.settings.dialer:
+    def process(self, request: Request, client: Client) -> Coroutine[Any, Any, Response | StreamResponse]:
+        """The response to one attempt."""
+        if request.terms.dialer is not client.settings.dialer:
             # A link's own, or one that another client has sent: by this client's guard, caps, proxies and TLS, but without its credentials,
             # which would come back at each redirect.
             request = client.settings.settle(request.replace(), way_only=True)
-        try:
-            return await client.pool().send(request)
-        except AioreqError as error:
-            if error.request is None:
-                error.request = request  # the one that failed: behind redirects another than the client's
-            raise
+        return client.pool().send(request)

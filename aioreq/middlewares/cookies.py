@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..cookies import cookie_header
 from ..models import Request, Response, StreamResponse
+from ..parser import find
 from .base import MiddleWare
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ class CookiesMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         jar = client.cookies
-        stored = jar.header(request.url)
-        own = request.cookies
-        if own:
-            kept = [pair for pair in stored.split("; ") if pair.partition("=")[0] not in own] if stored else []
-            stored = "; ".join([*kept, cookie_header(own.items())])
-        request.cookie = stored
+        if jar.hosts or request.cookies:
+            stored = jar.header(request.url)
+            if own := request.cookies:
+                kept = [pair for pair in stored.split("; ") if pair.partition("=")[0] not in own] if stored else []
+                stored = "; ".join([*kept, cookie_header(own.items())])
+            request.cookie = stored
+        elif request.cookie is not None:
+            request.cookie = None
         response = await self.next_middleware.process(request, client)
-        if response.field(b"set-cookie") is not None:
+        if find(response.fields, b"set-cookie") is not None:
             for value in response.field_values(b"set-cookie"):
                 jar.store(response.url, value)
         return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..models import Request, Response, StreamResponse
+from ..parser import find
 from .base import MiddleWare
 
 if TYPE_CHECKING:
@@ -18,6 +19,6 @@ class DecodeMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         response = await self.next_middleware.process(request, client)
-        if response.field(b"content-encoding") is not None:
+        if find(response.fields, b"content-encoding") is not None:
             response.coding = b", ".join(response.field_values(b"content-encoding"))
         return response

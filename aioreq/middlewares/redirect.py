@@ -27,7 +27,7 @@ class RedirectMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         response = await self.next_middleware.process(request, client)
-        if response.status not in _REDIRECTS or not request.follow_redirects:
+        if response.status not in _REDIRECTS or not request.terms.follow_redirects:
             return response
         history: list[ResponseHead] = []
         while response.status in _REDIRECTS and (location := response.field(b"location")) is not None:

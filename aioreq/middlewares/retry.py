@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import TYPE_CHECKING
 
 from ..config import Retry
@@ -24,7 +23,7 @@ class RetryMiddleWare(MiddleWare):
     """
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
-        retry = request.retry
+        retry = request.terms.retry
         attempt = request
         failed = 0
         while True:
@@ -38,9 +37,9 @@ class RetryMiddleWare(MiddleWare):
                 pause = 0.0
             except (ConnectError, ConnectionLost) as error:
                 failed += 1
-                if retry is None or failed > retry.attempts or not _may_retry(request, error, retry):
+                if failed > retry.attempts or not _may_retry(request, error, retry):
                     if failed > 1:
-                        error.add_note(f"attempt {failed} of at most {failed if retry is None else retry.attempts + 1}")
+                        error.add_note(f"attempt {failed} of at most {retry.attempts + 1}")
                     raise
                 pause = _pause(retry, failed)
                 if request.deadline is not None and request.deadline.left(asyncio.get_running_loop().time()) <= pause:
@@ -59,5 +58,7 @@ def _may_retry(request: Request, error: ConnectError | ConnectionLost, retry: Re
 
 
 def _pause(retry: Retry, failed: int) -> float:
+    import random  # it costs each start more than a pause ever will
+
     longest: float = min(retry.backoff * 2 ** min(failed - 1, 32), retry.max_wait)
     return longest * random.uniform(0.5, 1)

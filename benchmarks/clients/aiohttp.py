@@ -1,0 +1,41 @@
+"""aiohttp."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+from .adapter import Adapter, Answer
+
+
+class Client(Adapter):
+    async def __aenter__(self) -> Client:
+        context = ssl.create_default_context(cafile=self.ca) if self.ca else True
+        connector = aiohttp.TCPConnector(limit=self.connections, ssl=context, force_close=not self.keep)
+        self.session = aiohttp.ClientSession(connector=connector)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+
+    async def get(self, url: str) -> Answer:
+        async with self.session.get(url) as response:
+            return response.status, await response.read()
+
+    async def post(self, url: str, document: Any) -> Answer:
+        async with self.session.post(url, json=document) as response:
+            return response.status, await response.read()
+
+    async def download(self, url: str) -> tuple[int, int]:
+        size = 0
+        async with self.session.get(url) as response:
+            async for piece in response.content.iter_any():
+                size += len(piece)
+        return response.status, size
+
+    async def upload(self, url: str, pieces: AsyncIterator[bytes]) -> Answer:
+        async with self.session.post(url, data=pieces) as response:
+            return response.status, await response.read()

@@ -5,7 +5,7 @@ The contract is in `parser.py`, the decisions in `framing.py`, which is included
 `_fields.pxi`, chunks in `_chunked.pxi`. Knows no socket, loop or URL.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
@@ -25,6 +25,7 @@ cdef int INFORMATIONAL, EMPTY, UPGRADED, SIZED, CHUNKED, UNTIL_CLOSE
 include "framing.py"
 include "_fields.pxi"
 include "_chunked.pxi"
+include "_gathered.pxi"
 
 __all__ = ["ChunkedDecoder", "ResponseParser", "find"]
 
@@ -53,6 +54,8 @@ cdef class ResponseParser:
     cdef readonly bint close_delimited
     cdef readonly object content_length
     cdef int64_t _left
+    cdef bint _in_one
+    cdef Gathered _gathered
     cdef Py_ssize_t _informational
     cdef int _position
     cdef int _minor
@@ -76,6 +79,8 @@ cdef class ResponseParser:
     cdef int _reset(self) except -1:
         self.started = self.done = self.keep_alive = self.upgraded = self.close_delimited = False
         self.content_length = None
+        self._gathered = None
+        self._in_one = False
         self._left = self._informational = 0
         self._next_head()
         return 0
@@ -96,6 +101,8 @@ cdef class ResponseParser:
         self._reset()
 
     def rest(self):
+        if not self._rest:
+            return b""
         rest = bytes(self._rest)
         self._rest.clear()
         return rest
@@ -113,22 +120,57 @@ cdef class ResponseParser:
             self._state = BROKEN
         return self.done
 
-    def feed(self, data not None):
+    def feed(self, data not None, Py_ssize_t size=-1):
         cdef Py_buffer view
         if self._busy:
             raise RuntimeError("feed() inside a callback of the same parser")
         if self._state == BROKEN:
             raise refused()
+        if data is self._gathered:
+            self._landed(size)
+            return
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        if size < 0 or size > view.len:
+            size = view.len
         self._busy = True
         try:
-            self._message(<const byte_t*> view.buf, <const byte_t*> view.buf + view.len)
+            self._message(<const byte_t*> view.buf, <const byte_t*> view.buf + size)
         except BaseException:
             self._state = BROKEN
             raise
         finally:
             self._busy = False
             PyBuffer_Release(&view)
+
+    @property
+    def gathering(self):
+        return self._gathered is not None
+
+    @property
+    def gathered(self):
+        return b"" if self._gathered is None else self._gathered.copy()
+
+    def room(self):
+        if self._gathered is None:
+            raise RuntimeError("room() outside a body that is being gathered")
+        self._gathered = self._gathered.with_room(0)
+        return self._gathered
+
+    cdef int _landed(self, Py_ssize_t size) except -1:
+        if size < 0 or size > len(self._gathered):
+            raise ValueError(f"feed(room, {size}): that isn't the size of what came")
+        self._busy = True
+        try:
+            if size > self._left:
+                self._rest.append(self._gathered.take_surplus())
+                size = <Py_ssize_t> self._left
+            self._gather(size)
+        except BaseException:
+            self._state = BROKEN
+            raise
+        finally:
+            self._busy = False
+        return 0
 
     cdef int _message(self, const byte_t* at, const byte_t* end) except -1:
         cdef Py_ssize_t count
@@ -148,11 +190,18 @@ cdef class ResponseParser:
                 count = end - at
                 if count > self._left:
                     count = <Py_ssize_t> self._left
-                self._left -= count
-                self._receiver.on_body(PyBytes_FromStringAndSize(<const char*> at, count))
+                if self._in_one and (count < self._left or self._gathered is not None):
+                    if self._gathered is None:
+                        self._gathered = Gathered(self._left)
+                    self._gathered = self._gathered.with_room(count)
+                    memcpy(self._gathered.end(), at, count)
+                    self._gather(count)
+                else:
+                    self._left -= count
+                    self._receiver.on_body(PyBytes_FromStringAndSize(<const char*> at, count))
+                    if self._left == 0:
+                        self._finish([])
                 at += count
-                if self._left == 0:
-                    self._finish([])
 
             # chunks, those of one feed in one piece, also before an error,
             elif self._state == CHUNKED_BODY:
@@ -169,6 +218,17 @@ cdef class ResponseParser:
             else:
                 self._receiver.on_body(PyBytes_FromStringAndSize(<const char*> at, end - at))
                 at = end
+        return 0
+
+    cdef int _gather(self, Py_ssize_t count) except -1:
+        cdef bytes body
+        self._left -= count
+        self._gathered.filled += count
+        if self._left == 0:
+            body = self._gathered.take()
+            self._gathered = None
+            self._receiver.on_body(body)
+            self._finish([])
         return 0
 
     cdef const byte_t* _head(self, const byte_t* at, const byte_t* end) except NULL:
@@ -283,7 +343,7 @@ cdef class ResponseParser:
         self.keep_alive = keep_alive
         self.upgraded = kind == UPGRADED
         self.close_delimited = kind == UNTIL_CLOSE
-        self._receiver.on_head(version, status, reason, fields)
+        self._in_one = self._receiver.on_head(version, status, reason, fields) is True
         if kind == CHUNKED:
             self._chunks._reset()
             self._state = CHUNKED_BODY

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from . import framing
 from ._chunked_py import ChunkedDecoder
 from ._fields_py import CR, LF, NOT_TEXT, SP, Section, find, skip
+from ._gathered_py import Gathered
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from .config import Limits
     from .parser import Receiver
 
@@ -40,6 +43,9 @@ class ResponseParser:
     def _reset(self) -> None:
         self.started = self.done = self.keep_alive = self.upgraded = self.close_delimited = False
         self.content_length: int | None = None
+        self._gathered: Gathered | None = None
+        self._room: memoryview | None = None
+        self._in_one = False
         self._left = self._informational = 0
         self._next_head()
 
@@ -58,6 +64,8 @@ class ResponseParser:
         self._reset()
 
     def rest(self) -> bytes:
+        if not self._rest:
+            return b""
         rest = bytes(self._rest)
         self._rest.clear()
         return rest
@@ -75,20 +83,56 @@ class ResponseParser:
             self._state = self.BROKEN
         return self.done
 
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
+    def feed(self, data: Buffer, size: int = -1) -> None:
         if self._busy:
             raise RuntimeError("feed() inside a callback of the same parser")
         if self._state == self.BROKEN:
             raise framing.refused()
+        if self._room is not None and data is self._room:
+            self._room = None
+            self._landed(size)
+            return
         with memoryview(data) as whole, whole.cast("B") as view:
             self._busy = True
             try:
-                self._message(view, 0, len(view))
+                self._message(view, 0, len(view) if size < 0 else min(size, len(view)))
             except BaseException:
                 self._state = self.BROKEN
                 raise
             finally:
                 self._busy = False
+
+    @property
+    def gathering(self) -> bool:
+        return self._gathered is not None
+
+    @property
+    def gathered(self) -> bytes:
+        return b"" if self._gathered is None else self._gathered.copy()
+
+    def room(self) -> memoryview:
+        if self._gathered is None:
+            raise RuntimeError("room() outside a body that is being gathered")
+        self._room = None
+        self._room = self._gathered.room()
+        return self._room
+
+    def _landed(self, size: int) -> None:
+        gathered = self._gathered
+        assert gathered is not None
+        if not 0 <= size <= len(gathered.room()):
+            raise ValueError(f"feed(room, {size}): that isn't the size of what came")
+        self._busy = True
+        try:
+            if size > self._left:
+                self._rest.append(gathered.room()[self._left])
+                size = self._left
+            self._gather(gathered, size)
+        except BaseException:
+            self._state = self.BROKEN
+            raise
+        finally:
+            self._busy = False
 
     def _message(self, data: memoryview, at: int, end: int) -> None:
         while at < end:
@@ -105,11 +149,17 @@ class ResponseParser:
             # message-body (section 6): so many bytes,
             elif self._state == self.SIZED:
                 count = min(end - at, self._left)
-                self._left -= count
-                self._receiver.on_body(bytes(data[at : at + count]))
+                if self._in_one and (count < self._left or self._gathered is not None):
+                    if self._gathered is None:
+                        self._gathered = Gathered(self._left)
+                    self._gathered.room(count)[:count] = data[at : at + count]
+                    self._gather(self._gathered, count)
+                else:
+                    self._left -= count
+                    self._receiver.on_body(bytes(data[at : at + count]))
+                    if self._left == 0:
+                        self._finish([])
                 at += count
-                if self._left == 0:
-                    self._finish([])
 
             # chunks, those of one feed in one piece, also before an error,
             elif self._state == self.CHUNKED:
@@ -126,6 +176,14 @@ class ResponseParser:
             else:
                 self._receiver.on_body(bytes(data[at:end]))
                 at = end
+
+    def _gather(self, gathered: Gathered, count: int) -> None:
+        self._left -= count
+        gathered.filled += count
+        if self._left == 0:
+            self._gathered = None
+            self._receiver.on_body(gathered.copy())
+            self._finish([])
 
     def _head(self, data: memoryview, at: int, end: int) -> int:
         stop = min(end, at + self._head_left)
@@ -217,7 +275,7 @@ class ResponseParser:
         self.keep_alive = keep_alive
         self.upgraded = kind == framing.UPGRADED
         self.close_delimited = kind == framing.UNTIL_CLOSE
-        self._receiver.on_head(version, status, reason, fields)
+        self._in_one = self._receiver.on_head(version, status, reason, fields) is True
         if kind == framing.CHUNKED:
             self._chunks._reset()
             self._state = self.CHUNKED

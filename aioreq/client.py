@@ -180,9 +180,11 @@ class Client:
         # The request is made here and not before: what is wrong with it is raised where the call is awaited.
         request = make(*given)
         began = perf_counter()  # uvloop's clock stands still within a turn and counts in milliseconds
-        if self._closed:
-            raise ClientClosed("the client is closed", request=request)
-        pool = self.pool()
+        pool = self._latest
+        if pool is None or pool.loop is not get_running_loop():  # never the latest one once the client is closed
+            if self._closed:
+                raise ClientClosed("the client is closed", request=request)
+            pool = self.pool()
         pool.calls += 1
         try:
             response = await self.middlewares.process(request, self)
@@ -218,10 +220,10 @@ class Client:
 
     def pool(self) -> Pool:
         """The pool of the running loop. Errors: ClientClosed, unless the client waits for calls under way there."""
+        loop = get_running_loop()
         pool = self._latest
-        return pool if pool is not None and pool.loop is get_running_loop() else self._pool_of(get_running_loop())
-
-    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        if pool is not None and pool.loop is loop:
+            return pool
         pool = self._pools.get(loop)
         if self._closed and (pool is None or pool.closed):
             raise ClientClosed("the client is closed")

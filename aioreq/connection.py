@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .certificates import late_refusal
 from .config import Limits
@@ -30,9 +30,13 @@ from .response_body import ResponseBody, body_cut, body_too_large
 from .transfer import ConnectionInfo, Opening, Transfer
 from .upload import Upload
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 __all__ = ["Connection", "Owner"]
 
 INFINITE = float("inf")
+_NO_TRAILERS: list[tuple[bytes, bytes]] = []  # never changed
 # Two timers of the loops may fire this much early: asyncio rounds to its clock's resolution, uvloop to milliseconds.
 CLOCK_SLACK = 0.002
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
@@ -72,7 +76,8 @@ class Connection:
         self._chunks: list[bytes] = []
         self._size = 0
         self._body: ResponseBody | None = None
-        self._trailers: list[tuple[bytes, bytes]] = []
+        self._trailers = _NO_TRAILERS
+        self.gathers = False  # the parser gathers the body: see `room`
         self._transfer = Transfer()
         self._interim = 0  # the status of a 1xx that came before the final response
         self._ended = False
@@ -124,7 +129,10 @@ class Connection:
             self._upload = Upload(self.loop, self.transport, timeout.write, self._uploaded, self._watch)
             self._upload.start(body, self._write_paused, self.secure, request.expects_continue)
         if self._upload is None:
-            self._want(now)
+            self._wanted_since = now
+            due = now + self._read_limit
+            if due < self._armed or self._deadline < self._armed:
+                self._watch(min(self._deadline, due))
         else:
             self._watch(self._deadline)
         try:
@@ -154,7 +162,8 @@ class Connection:
         if body is None:
             assert head is not None
             raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            response = Response(request, *head, raw, self._trailers, self._transfer)
+            version, status, reason, fields = head
+            response = Response(request, version, status, reason, fields, raw, self._trailers, self._transfer)
             self._clear()
             if future is not None and not future.done():
                 future.set_result(response)
@@ -189,10 +198,10 @@ class Connection:
         self._transfer.ended = perf_counter()
         self._request = self._future = self._head = self._body = None
         self._ended = False
-        if self._chunks:
-            self._chunks = []
+        self._chunks.clear()
         self._size = 0
-        self._trailers = []
+        self._trailers = _NO_TRAILERS
+        self.gathers = False
         self._wanted_since = INFINITE
         if self._upload is not None:
             self._upload.stop()
@@ -223,23 +232,28 @@ class Connection:
         if self.closed:
             transport.abort()
 
-    def received(self, data: bytes | memoryview) -> None:
+    def received(self, data: Buffer, size: int = -1) -> None:
         if self._request is None:
             # Nobody asked: whatever it is, it must never answer the next request.
             self.close()
             return
         try:
-            self._parser.feed(data)
+            self._parser.feed(data, size)
         except Exception as error:  # theirs, or that of the callback for 1xx
             self._fail(error)
             return
         if self._ended:
             self._settle()
             return
+        self.gathers = self._parser.gathering
         if not self._transfer.started:
             self._transfer.started = perf_counter()
         if self._wanted_since != INFINITE:
             self._wanted_since = self.loop.time()
+
+    def room(self) -> Buffer:
+        """While `gathers`: where the next bytes of the body may be put, to be `received` before anything else happens here."""
+        return self._parser.room()
 
     def eof(self) -> None:
         if self._request is not None:
@@ -277,7 +291,8 @@ class Connection:
     def _cut(self, what: str) -> ConnectionLost:
         head = f"{self.peer} {what} {self._phase()}"
         if self._head is not None:
-            partial, received, expected = b"".join(self._chunks), self._size, self._parser.content_length
+            partial = self._parser.gathered or b"".join(self._chunks)
+            received, expected = len(partial), self._parser.content_length
         elif self._body is not None:
             partial, received, expected = b"", self._body.received, self._body.expected
         else:
@@ -306,16 +321,16 @@ class Connection:
 
     # -- the parser's side
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
         request = self._request
         if request is None:
-            return  # given up earlier in this very feed
+            return False  # given up earlier in this very feed
         if status < 200 and status != 101:
             self._interim = status
             if status == 100 and self._upload is not None:
                 self._upload.go_on()
             request.inform(status, fields)
-            return
+            return False
         if not self.served:
             self.keep_for = kept_for(fields)
         if self._interim:
@@ -331,7 +346,7 @@ class Connection:
             self._head = (version, status, reason, fields)
             if expected is not None and expected > request.max_body and request.method != "HEAD" and status != 204:
                 raise body_too_large(request.max_body)
-            return
+            return True
         if status == 101 and request.field("upgrade") is None:
             raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
         future, self._future = self._future, None
@@ -343,6 +358,7 @@ class Connection:
             body.close(drain=False)
         else:
             future.set_result(StreamResponse(request, version, status, reason, fields, body, self._transfer))
+        return False
 
     def on_body(self, data: bytes) -> None:
         if self._request is None:

@@ -48,7 +48,7 @@ class Connector:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
         self._limits = limits
-        self._shared_buffer = memoryview(bytearray(READ_BUFFER)) if _reads_without_break(loop) else None
+        self._shared_buffer = bytearray(READ_BUFFER) if _reads_without_break(loop) else None
 
     async def open(self, route: Route, opening: Opening) -> Connection:
         """A connection along the route, ready for its first exchange; `opening` is told each step.
@@ -56,7 +56,8 @@ class Connector:
         Errors: DNSError, ConnectError, TLSError, CertificateError.
         """
         origin, tls, proxy = route.origin, route.tls, route.proxy
-        host, peer, address = origin.host, str(route), None
+        named = str(route)
+        host, peer = origin.host, named
         for settings in (tls, None if proxy is None else proxy.tls):
             if settings is not None:
                 opening.begin("tls", "the loading of certificates")
@@ -64,7 +65,6 @@ class Connector:
         carrier: socket.socket | asyncio.Transport
         if proxy is None:
             carrier = await route.dialer.dial(self._loop, host, origin.port, opening)
-            address = _peer_of(carrier)
         elif proxy.is_socks:
             carrier = await through_socks(self._loop, proxy, origin, route.dialer, opening)
         elif tls is not None:
@@ -72,10 +72,11 @@ class Connector:
         else:
             carrier = await dial_proxy(self._loop, proxy, origin, route.dialer, opening)
             tls, host, peer = proxy.tls, proxy.host, f"proxy {proxy}"
-        connection = Connection(self._loop, self._limits, str(route), secure=tls is not None)
+        connection = Connection(self._loop, self._limits, named, secure=tls is not None)
         try:
             if tls is not None:
-                opening.begin("tls", f"the TLS handshake with {address or peer}")
+                whom = _peer_of(carrier) if proxy is None and isinstance(carrier, socket.socket) else peer
+                opening.begin("tls", f"the TLS handshake with {whom}")
                 # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
                 await self._secure(carrier, PlainFace(connection), tls, host, peer)
             else:
@@ -137,7 +138,7 @@ class Connector:
 
     def _face(self, connection: Connection) -> asyncio.BaseProtocol:
         buffer = self._shared_buffer
-        return BufferedFace(connection, memoryview(bytearray(READ_BUFFER // 4)) if buffer is None else buffer)
+        return BufferedFace(connection, bytearray(READ_BUFFER // 4) if buffer is None else buffer, buffer is not None)
 
 
 def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import sys
 from collections import deque
@@ -177,12 +178,15 @@ class Dialer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or every streamed upload waits for an ACK
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option in _PROBES:
-                with suppress(OSError):  # known to Python, but not to this system
+                try:
                     sock.setsockopt(*option)
+                except OSError:  # known to Python, but not to this system
+                    pass
             self._set_options(sock)
             if self._local is not None:
                 _bind(sock, self._local)
-            await loop.sock_connect(sock, _with_scope(address, loop))
+            if not _connected_at_once(sock, address):
+                await loop.sock_connect(sock, _with_scope(address, loop))
         except BaseException:
             sock.close()
             raise
@@ -263,6 +267,23 @@ def _bind(sock: socket.socket, local: Address) -> None:
         sock.bind(local.sockaddr)
     except OSError as error:
         raise ConnectError(f"local_address {host}{f', port {port},' if port else ''} can't be used: {reason(error)}") from error
+
+
+def _connected_at_once(sock: socket.socket, address: Address) -> bool:
+    """Begin to connect; True where that is all: a peer on this very machine has answered by then, and the loop needn't watch for it."""
+    if sys.platform != "linux":  # elsewhere a connect under way isn't begun anew in peace
+        return False
+    try:
+        sock.connect(address.sockaddr)
+    except BlockingIOError:
+        poll = select.poll()
+        poll.register(sock.fileno(), select.POLLOUT)
+        if not poll.poll(0):
+            return False
+        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failed:
+            raise OSError(failed, os.strerror(failed)) from None
+    return True
 
 
 def _with_scope(address: Address, loop: asyncio.AbstractEventLoop) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -81,11 +82,8 @@ class Names:
         known = self._recall(key)
         if known is not None:
             return known
-        try:
-            literal = ip_address(host)
-        except ValueError:
-            pass
-        else:
+        literal = _literal(host)
+        if literal is not None:
             try:
                 return [_address(literal, port)]
             except OSError as error:
@@ -166,6 +164,14 @@ class Names:
 
     def _resolver_name(self) -> str:
         return type(self._resolver).__qualname__
+
+
+@lru_cache(maxsize=256)
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _address(literal: IPv4Address | IPv6Address, port: int) -> Address:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from .transfer import ConnectionInfo
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from .connection import Connection
 
 __all__ = ["BufferedFace", "PlainFace", "facts_of"]
@@ -50,20 +52,29 @@ class BufferedFace(_Face, asyncio.BufferedProtocol):
     """What a plaintext transport talks to: it reads into `buffer`, which every connection of a loop may share.
 
     On selector loops and on uvloop under Unix, `get_buffer` and `buffer_updated` follow each other without a break; what is kept is copied
-    out before `buffer_updated` returns.
+    out before `buffer_updated` returns. There alone a body that is being gathered is read into its own place.
     """
 
-    __slots__ = ("buffer",)
+    __slots__ = ("_room", "_without_break", "buffer")
 
-    def __init__(self, connection: Connection, buffer: memoryview) -> None:
+    def __init__(self, connection: Connection, buffer: bytearray | memoryview, without_break: bool = True) -> None:
         super().__init__(connection)
         self.buffer = buffer
+        self._without_break = without_break
+        self._room: Buffer | None = None
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> Buffer:
+        if self.connection.gathers and self._without_break:
+            self._room = self.connection.room()
+            return self._room
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.connection.received(self.buffer[:nbytes])
+        if self._room is None:
+            self.connection.received(self.buffer, nbytes)
+        else:
+            room, self._room = self._room, None
+            self.connection.received(room, nbytes)
 
 
 def facts_of(transport: asyncio.BaseTransport) -> ConnectionInfo:

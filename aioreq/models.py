@@ -98,24 +98,25 @@ class Request:
     <Request GET www.google.com>
     """
 
-    # Neither slots nor all of it set in __init__: there is one for each request, and most are these but for the method and the URL.
-    _parsed: ParsedURL | None = None
-    _fields: list[tuple[str, str | None]] | None = None  # as given; a value of None stands for "leave this one out"
-    _headers: CIMultiDict[str] | None = None
-    _content: Content = None
-    _extensions: dict[str, Any] | None = None
-    body: bytes | StreamedBody | None = None
-    auth: Any = UNSET
-    # What the client settles before sending; a user of Request alone need not know them.
-    terms: Terms = _UNSETTLED
-    own_terms: dict[str, Any] | None = None  # by the names of options
-    cookies: dict[str, str] | None = None
-    defaults: HeaderBlock = EMPTY
-    stream: bool = False
-    deadline: Deadline | None = None
-    # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
-    cookie: str | None = None
-    authorization: str | None = None
+    __slots__ = (
+        "_content",
+        "_extensions",
+        "_fields",
+        "_given_url",
+        "_headers",
+        "_parsed",
+        "auth",
+        "authorization",
+        "body",
+        "cookie",
+        "cookies",
+        "deadline",
+        "defaults",
+        "method",
+        "own_terms",
+        "stream",
+        "terms",
+    )
 
     def __init__(
         self,
@@ -130,12 +131,27 @@ class Request:
     ) -> None:
         self.method = method
         self._given_url: str | URL = url
+        self._parsed: ParsedURL | None = None
+        self._fields: list[tuple[str, str | None]] | None = None  # as given; a value of None stands for "leave this one out"
+        self._headers: CIMultiDict[str] | None = None
+        self._content: Content = None
+        self._extensions: dict[str, Any] | None = None
+        self.body: bytes | StreamedBody | None = None
+        self.auth: Any = auth
+        # What the client settles before sending; a user of Request alone need not know them.
+        self.terms: Terms = _UNSETTLED
+        self.own_terms: dict[str, Any] | None = None  # by the names of options
+        self.cookies: dict[str, str] | None = None
+        self.defaults: HeaderBlock = EMPTY
+        self.stream = False
+        self.deadline: Deadline | None = None
+        # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
+        self.cookie: str | None = None
+        self.authorization: str | None = None
         if headers:
             self._fields = field_pairs(headers)
         if content is not None:
             self.content = content
-        if auth is not UNSET:
-            self.auth = auth
         if timeout is not UNSET:
             self.timeout = timeout
         if extensions is not None:
@@ -237,6 +253,23 @@ class Request:
             pairs.append(("Authorization", self.authorization))
         return pairs
 
+    def added_pairs(self) -> list[tuple[str, str]] | None:
+        """What there is to send behind the client's defaults; None where a field of the request's own takes the place of one of them."""
+        if self._headers is not None:
+            return None
+        pairs: list[tuple[str, str]] = []
+        taken = set(self.defaults.names)
+        for name, value in self._fields or ():
+            if value is None or name.lower() in self.defaults.names:
+                return None
+            pairs.append((name, value))
+            taken.add(name.lower())
+        if self.cookie is not None and "cookie" not in taken:
+            pairs.append(("Cookie", self.cookie))
+        if self.authorization is not None and "authorization" not in taken:
+            pairs.append(("Authorization", self.authorization))
+        return pairs
+
     def settle_headers(self, defaults: HeaderBlock) -> None:
         """Put a client's defaults in front of the request's own fields, which win."""
         if self._headers is None:
@@ -286,7 +319,9 @@ class Request:
     def replace(self, **changes: Any) -> Request:
         """A copy with some attributes changed: `request.replace(method="GET", content=None)`."""
         copy = Request.__new__(Request)
-        copy.__dict__.update(self.__dict__, _extensions=self.extensions)
+        _ = self.extensions  # from here on both have the same
+        for name in Request.__slots__:
+            setattr(copy, name, getattr(self, name))
         if self._headers is not None:
             copy._headers = CIMultiDict(self._headers)
         for name, value in changes.items():

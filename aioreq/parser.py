@@ -5,13 +5,15 @@ Knows bytes and nothing else: no URL, no loop, no stream, no header mapping.
     parser = ResponseParser(receiver, limits)
     parser.expect("GET")        before each response; HEAD and CONNECT change what follows a head
     parser.feed(data)           any bytes-like object; read during the call only, what is kept is copied out, once
+    parser.feed(data, size)     the same with its first `size` bytes
+    parser.room()               while `gathering`: a buffer to write into what comes next, which is then fed: feed(room, size)
     parser.feed_eof()           the connection ended: True when the response is whole, False when it was cut
     parser.rest()               bytes that came behind the end of the message, or before expect(); taking them empties them
 
 `Receiver` says what is called meanwhile. The attributes: `started` (a byte of the response was seen), `done` (all of it was), and
 from the final `on_head` on `keep_alive` (the connection may carry another exchange), `upgraded` (101, or 2xx to CONNECT: the message
 ends behind its head, the rest is another protocol's), `content_length` (as declared, or None) and `close_delimited` (the body ends
-with the connection).
+with the connection). `gathering` tells that a body is being gathered, `gathered` what has arrived of it.
 
 What RFC 9112 forbids raises `RemoteProtocolError`, what passes a cap of `Limits` raises `LimitExceeded`, both from `feed` and at the
 first byte that is surely wrong. After an error, be it a callback's own, the parser is broken: it raises whatever is fed or expected.
@@ -37,11 +39,14 @@ __all__ = ["IMPLEMENTATION", "ChunkedDecoder", "Receiver", "ResponseParser", "fi
 class Receiver(Protocol):
     """What a parser calls. An exception raised here comes out of `feed`, and the parser is broken."""
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], /) -> None:
-        """A head is complete: of the final response, or of a 1xx before it. `version` is "1.1" or "1.0"; the list is the receiver's."""
+    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], /) -> bool | None:
+        """A head is complete: of the final response, or of a 1xx before it. `version` is "1.1" or "1.0"; the list is the receiver's.
+
+        True: a body of declared length is wanted whole. The parser then gathers it where it isn't in one feed with its head.
+        """
 
     def on_body(self, data: bytes, /) -> None:
-        """A piece of the body, never empty: one a feed, however many chunks it came in."""
+        """A piece of the body, never empty: one a feed, however many chunks it came in; the whole of one that was gathered."""
 
     def on_end(self, trailers: list[tuple[bytes, bytes]], /) -> None:
         """The response is whole."""

@@ -7,6 +7,7 @@ must agree with them.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import InvalidHeader, InvalidURL, LocalProtocolError
@@ -23,19 +24,22 @@ __all__ = ["HeaderBlock", "checked_host", "connect_head", "field_line", "is_cont
 # Methods whose meaning anticipates content: these say Content-Length: 0 when they carry none (RFC 9110 section 8.6).
 _EXPECTING_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 _NOT_IN_TARGET = re.compile(r"[^!-~]")
+# Fields that the head has a say in; any other goes out as it is.
+_RULED = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
 _METHODS = {name: name.encode() for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")}
 
 
 class HeaderBlock:
     """A client's default fields, checked and written once."""
 
-    __slots__ = ("close", "data", "expects", "last", "pairs")
+    __slots__ = ("close", "data", "expects", "last", "names", "pairs")
 
     def __init__(self, pairs: list[tuple[str, str | None]]) -> None:
         self.pairs = [(name, value) for name, value in pairs if value is not None]
         self.data = b"".join([field_line(name, value) for name, value in self.pairs if not _is_expectation(name, value)])
         self.last = self.data + b"\r\n"  # where the head ends with them
-        self.close = _asks_to_close(self.pairs)
+        self.names = frozenset(name.lower() for name, _ in self.pairs)
+        self.close = any(name.lower() == "connection" and _asks_to_close(value) for name, value in self.pairs)
         self.expects = any(_is_expectation(name, value) for name, value in self.pairs)  # with a body, that is: not in `data`
         for name, _ in self.pairs:
             if name.lower() in ("content-length", "transfer-encoding", "host"):
@@ -53,14 +57,13 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
 
     `proxy` is the one that the request goes through, or to.
     """
+    body, defaults = request.body, request.defaults
+    plain = request._headers is None and not request._fields and request.cookie is None and request.authorization is None
     if not isinstance(request.method, str):
         raise TypeError(f"method: give str, not {type(request.method).__name__}")
     method = _METHODS.get(request.method) or _other_method(request.method)
     parsed = request.parsed
     start = parsed.head if proxy is None else _start_for(proxy, request)
-    body = request.body
-    defaults = request.defaults
-    plain = request._headers is None and not request._fields and request.cookie is None and request.authorization is None
     if body is None:
         if plain and request.method not in _EXPECTING_CONTENT:
             return b"".join((method, start, defaults.last)), defaults.close
@@ -74,11 +77,16 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
 
     if plain and (body is None or not defaults.expects):
         return b"".join((method, start, defaults.data, framing, b"\r\n")), defaults.close
-    lines = [method, start]
-    pairs = request.pairs()
+    written, close = defaults.data, defaults.close
+    pairs = None if defaults.expects else request.added_pairs()
+    if pairs is None:
+        written, close, pairs = b"", False, request.pairs()
+    lines = [method, start, written]
     for name, value in pairs:
         lowered = name.lower()
-        if lowered == "host":
+        if lowered not in _RULED:
+            pass
+        elif lowered == "host":
             if lines[1] is not start:
                 raise InvalidHeader("Host: a request has one, not several (RFC 9112 section 3.2)")
             lines[1] = start.replace(b"Host: %b\r\n" % parsed.authority, b"", 1)
@@ -89,11 +97,13 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
             if value.lower().strip(" \t") != "chunked" or not framing.startswith(b"Transfer"):
                 raise InvalidHeader(f"Transfer-Encoding: {value!r} can't be set by hand: this body goes out as {_plainly(framing)}")
             continue
-        elif lowered == "expect" and is_continue(value) and not request.expects_continue:
+        elif lowered == "connection":
+            close = close or _asks_to_close(value)
+        elif is_continue(value) and not request.expects_continue:
             continue  # RFC 9110 section 10.1.1: never without content
         lines.append(field_line(name, value))
     lines += (framing, b"\r\n")
-    return b"".join(lines), _asks_to_close(pairs)
+    return b"".join(lines), close
 
 
 def _start_for(proxy: Proxy, request: Request) -> bytes:
@@ -148,11 +158,17 @@ def checked_host(host: str) -> str:
 
 def field_line(name: str, value: str) -> bytes:
     """One field as it goes on the wire. Errors: InvalidHeader."""
-    return b"%b: %b\r\n" % (checked_name(name).encode(), checked_value(name, value))
+    return b"%b: %b\r\n" % (_written_name(name), checked_value(name, value))
 
 
-def _asks_to_close(pairs: list[tuple[str, str]]) -> bool:
-    return any(name.lower() == "connection" and "close" in {token.strip() for token in value.lower().split(",")} for name, value in pairs)
+@lru_cache(maxsize=512)
+def _written_name(name: str) -> bytes:
+    return checked_name(name).encode()
+
+
+def _asks_to_close(value: str) -> bool:
+    """Whether a Connection field says so."""
+    return "close" in {token.strip() for token in value.lower().split(",")}
 
 
 def _declared_length(value: str, body: bytes | StreamedBody | None, framing: bytes) -> bytes:

@@ -38,12 +38,19 @@ _CHARSETS |= {"cp720", "cp737", "cp874", "koi8_u", "utf_8_sig"}
 class ResponseHead:
     """What both kinds of response have: the head, and where it came from."""
 
-    # Neither slots nor all of it set in __init__: there is one for each exchange, and most are these.
-    coding: bytes | None = None
-    redirects: tuple[ResponseHead, ...] = ()
-    elapsed = 0.0
-    json_loads: Callable[[bytes], Any] | None = None
-    _headers: ResponseHeaders | None = None
+    __slots__ = (
+        "_headers",
+        "_reason",
+        "_transfer",
+        "coding",
+        "elapsed",
+        "fields",
+        "http_version",
+        "json_loads",
+        "redirects",
+        "request",
+        "status",
+    )
 
     def __init__(
         self,
@@ -57,8 +64,13 @@ class ResponseHead:
         self.request = request
         self.http_version = version
         self.status = status
+        self.coding: bytes | None = None
+        self.redirects: tuple[ResponseHead, ...] = ()
+        self.elapsed = 0.0
+        self.json_loads: Callable[[bytes], Any] | None = None
         self._reason = reason
         self.fields = fields
+        self._headers: ResponseHeaders | None = None
         self._transfer = transfer  # None where somebody made the response by hand
 
     @property
@@ -151,7 +163,7 @@ class Response(ResponseHead):
     over, `trailers` the fields behind a chunked body.
     """
 
-    _content: bytes | None = None
+    __slots__ = ("_content", "_raw", "_trailers")
 
     def __init__(
         self,
@@ -164,14 +176,9 @@ class Response(ResponseHead):
         trailers: list[tuple[bytes, bytes]] | None = None,
         transfer: Transfer | None = None,
     ) -> None:
-        # All of ResponseHead's, in place: one call fewer for each response.
-        self.request = request
-        self.http_version = version
-        self.status = status
-        self._reason = reason
-        self.fields = fields
-        self._transfer = transfer
+        super().__init__(request, version, status, reason, fields, transfer)
         self._raw = raw
+        self._content: bytes | None = None
         self._trailers = trailers
 
     @property
@@ -246,6 +253,8 @@ class StreamResponse(ResponseHead):
     `async for chunk in response.content` gives decoded bytes as they come. `await response.close()` drops the rest; leaving
     `async with client.stream(...)` does too.
     """
+
+    __slots__ = ("_body", "_pieces", "_raw_pieces", "_whole")
 
     def __init__(
         self,

@@ -72,10 +72,10 @@ class Slots:
         self.queue_of: dict[Connection, Queue] = {}
         self.idle: OrderedDict[Connection, Queue] = OrderedDict()  # the longest idle first
         self.blocked: OrderedDict[Queue, None] = OrderedDict()  # routes that wait for the total alone, in turn
+        self._most = limits.idle
         # What idled for a lifetime is past its own.
-        self._most_idle = limits.idle_timeout if limits.lifetime is None else min(limits.idle_timeout, limits.lifetime)
-        if not limits.idle:
-            self._most_idle = 0
+        idle_for = limits.idle_timeout if limits.lifetime is None else min(limits.idle_timeout, limits.lifetime)
+        self._idle_for = idle_for if limits.idle else 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: Callable[[], None] | None = None  # set: nothing idles any more
 
@@ -193,25 +193,25 @@ class Slots:
         """Its exchange ended well: it goes to a waiter of its route, or makes room for another route's, or idles."""
         queue = self.queue_of[connection]
         now = connection.idle_since
-        if connection.closed or connection.expires <= now or connection.keep_for <= 0:
-            connection.close()
-            return
+        fresh_until = now + POLL_AFTER
+        if connection.expires < fresh_until or connection.keep_for < POLL_AFTER:
+            if connection.expires <= now or connection.keep_for <= 0:
+                connection.close()
+                return
+            fresh_until = min(now + connection.keep_for, connection.expires)
         if (self.blocked or queue.waiters) and self._hand_over(connection, queue):
             return
-        if self._most_idle <= 0 or self._emptied is not None:
+        if self._idle_for <= 0 or self._emptied is not None:
             connection.close()
             return
-        fresh_until = now + POLL_AFTER
-        if connection.keep_for < POLL_AFTER or connection.expires < fresh_until:
-            fresh_until = min(now + connection.keep_for, connection.expires)
         connection.fresh_until = fresh_until
         queue.streak = 0
         queue.idle[connection] = None
         self.idle[connection] = queue
-        if len(self.idle) > self.limits.idle:
+        if len(self.idle) > self._most:
             next(iter(self.idle)).close()
         if self._sweeper is None:
-            self._sweeper = self.loop.call_at(now + self._most_idle, self._sweep)
+            self._sweeper = self.loop.call_at(now + self._idle_for, self._sweep)
 
     def _hand_over(self, connection: Connection, queue: Queue) -> bool:
         """Give it to whoever waits, or close it to make room for another route; False where it may idle."""
@@ -245,7 +245,7 @@ class Slots:
         now = self.loop.time()
         while self.idle:
             oldest = next(iter(self.idle))
-            due = oldest.idle_since + self._most_idle
+            due = oldest.idle_since + self._idle_for
             if due > now:
                 self._sweeper = self.loop.call_at(due, self._sweep)
                 return

@@ -16,7 +16,9 @@ from .request_body import StreamedBody
 
 __all__ = ["Upload"]
 
-CHUNK = 64 * 1024
+CHUNK = 64 * 1024  # up to here a chunk is copied into its framing, and one write; over TLS the most that one write takes
+PIECE = 256 * 1024  # the most that one write to a plaintext transport takes
+BURST = 1024 * 1024  # what a plaintext transport takes without a turn of the loop: fractions of a millisecond
 CONTINUE_SECONDS = 1.0  # how long a body waits for a 100 that may never come (RFC 9110 section 10.1.1); curl's, too
 INFINITE = float("inf")
 
@@ -31,10 +33,12 @@ class Upload:
         "_allowed",
         "_at_once",
         "_blocked_until",
+        "_burst",
         "_ended",
         "_limit",
         "_loop",
         "_paused",
+        "_piece",
         "_poll",
         "_rescue_fd",
         "_task",
@@ -65,6 +69,7 @@ class Upload:
         self._poll: select.poll | None = None
         self._blocked_until = INFINITE
         self._unsent = 0
+        self._piece = self._burst = CHUNK
         self._at_once = 0  # bytes written since the loop last had its turn
 
     def start(self, body: bytes | StreamedBody, paused: bool, secure: bool, expects: bool) -> None:
@@ -74,6 +79,7 @@ class Upload:
         with contextlib.suppress(OSError, AttributeError, ValueError):
             descriptor = self._transport.get_extra_info("socket").fileno()
             if not secure:
+                self._piece, self._burst = PIECE, BURST
                 self._rescue_fd = os.dup(descriptor)  # from here it is read, by `arrived`
             else:
                 # What is encrypted only the transport can read: it is let read first, see `_unread`.
@@ -158,7 +164,7 @@ class Upload:
                 if not chunk:
                     continue  # an empty chunk would end a chunked body
                 if left is None:
-                    await self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                    await self._write(chunk, framed=True)
                     continue
                 left -= len(chunk)
                 if left < 0:
@@ -169,24 +175,25 @@ class Upload:
         elif left:
             raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
 
-    async def _write(self, data: bytes) -> None:
+    async def _write(self, data: bytes, framed: bool = False) -> None:
         # In pieces: a TLS transport would take any amount at once, and tell nothing of what becomes of it.
-        view = memoryview(data)
-        for start in range(0, len(data), CHUNK):
-            piece = view[start : start + CHUNK]
-            for _ in range(3):
-                # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn. What is unread it finds in
-                # one turn, and has read in the next.
-                if self._at_once < CHUNK and not self._unread():
-                    break
-                self._at_once = 0
-                await asyncio.sleep(0)
-            self._at_once += len(piece)
-            if not self._transport.is_closing():
-                self._transport.write(piece)
-            # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
-            if self._paused or self._transport.is_closing():
-                await self._until_writable()
+        for piece in _pieces(data, self._piece, framed):
+            await self._write_piece(piece)
+
+    async def _write_piece(self, piece: bytes | memoryview) -> None:
+        for _ in range(3):
+            # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn. What is unread it finds in
+            # one turn, and has read in the next.
+            if self._at_once < self._burst and not self._unread():
+                break
+            self._at_once = 0
+            await asyncio.sleep(0)
+        self._at_once += len(piece)
+        if not self._transport.is_closing():
+            self._transport.write(piece)
+        # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
+        if self._paused or self._transport.is_closing():
+            await self._until_writable()
 
     def _unread(self) -> bool:
         """Whether something has arrived over TLS that the loop hasn't read: were it an answer, a write that fails would destroy it."""
@@ -209,3 +216,21 @@ class Upload:
         finally:
             self._blocked_until = INFINITE
             self._writable = None
+
+
+def _pieces(data: bytes, most: int, framed: bool) -> Iterator[bytes | memoryview]:
+    """The writes that `data` goes out in; `framed` as a chunk (RFC 9112 section 7.1), a small one in a single write."""
+    if framed:
+        size = b"%x\r\n" % len(data)
+        if len(data) <= CHUNK:
+            yield b"".join((size, data, b"\r\n"))
+            return
+        yield size
+    if len(data) <= most:
+        yield data
+    else:
+        view = memoryview(data)
+        for start in range(0, len(data), most):
+            yield view[start : start + most]
+    if framed:
+        yield b"\r\n"

@@ -79,10 +79,10 @@ class ParsedURL(NamedTuple):
 
 def parse(url: str | URL) -> ParsedURL:
     """The parsed URL, or InvalidURL that names what is wrong and where."""
-    if isinstance(url, URL):
+    if not isinstance(url, str):
+        if not isinstance(url, URL):
+            raise TypeError(f"url: give str or yarl.URL, not {type(url).__name__}")
         url = str(url)
-    elif not isinstance(url, str):
-        raise TypeError(f"url: give str or yarl.URL, not {type(url).__name__}")
     return _parse_cached(url) if len(url) <= _CACHED_LENGTH else _parse(url)
 
 

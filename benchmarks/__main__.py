@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from .chart import chart
 from .clients import CLIENTS
@@ -27,7 +28,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="workloads and clients, and who can't take part")
     parser.add_argument("--clients", nargs="+", metavar="CLIENT", help="all that are installed unless named")
     parser.add_argument("--rounds", type=int, help="9, of slow clients 3; when quick 3, and 1")
-    parser.add_argument("--seconds", type=float, help="about how long each slice lasts (0.3; 0.1 when quick)")
+    parser.add_argument("--seconds", type=float, help="about how long each slice lasts (0.4; 0.1 when quick)")
     parser.add_argument("--requests", type=int, default=0, help="exactly so many in each slice instead")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument("--quick", action="store_true", help="the main workloads and clients, in less than a minute")
@@ -38,6 +39,9 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     for given, known in ((chosen.workloads, WORKLOADS), (chosen.clients or (), CLIENTS)):
         if unknown := [name for name in given if name not in known]:
             parser.error(f"no such name: {' '.join(unknown)} (known: {' '.join(known)})")
+    for file in (chosen.json, chosen.chart):
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
     return chosen
 
 
@@ -45,7 +49,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
     return Plan(
         clients=tuple(chosen.clients or (QUICK if chosen.quick else CLIENTS)),
         rounds=chosen.rounds or (3 if chosen.quick else 9),
-        seconds=chosen.seconds or (0.1 if chosen.quick else 0.3),
+        seconds=chosen.seconds or (0.1 if chosen.quick else 0.4),
         requests=chosen.requests,
         loop=chosen.loop,
         few={"httpx": 1} if chosen.quick else SLOW,
@@ -72,23 +76,33 @@ def main(arguments: list[str] | None = None) -> None:
     plan = plan_of(chosen)
     tell = say if sys.stderr.isatty() else lambda line: None
     began = time.monotonic()
+    reports: dict[str, Any] = {}
+    failed = []
     with running(embedded=chosen.embedded) as servers:
         conditions = machine(servers, plan)
-        reports = {}
         print(", ".join(str(conditions[key]) for key in ("python", "loop", "server", "system")) + f"; {plan.rounds} rounds")
         for name in chosen.workloads or (MAIN if chosen.quick else WORKLOADS):
             try:
                 result = run(WORKLOADS[name], servers, plan, tell)
             except Failed as failure:
-                raise SystemExit(f"{name} failed:\n{failure}") from None
+                failed.append(name)
+                print(f"\n{name} failed:\n{failure}", file=sys.stderr, flush=True)
+                continue
             tell("")
             print(table(result), flush=True)
             reports[name] = summary(result)
+            keep(reports, conditions, chosen.json, chosen.chart)
     print(f"\n{time.monotonic() - began:.0f} s")
-    if chosen.json:
-        chosen.json.write_text(json.dumps({"machine": conditions, "workloads": reports}, indent=1) + "\n")
-    if chosen.chart:
-        chosen.chart.write_text(chart(reports.get("json-32") or next(iter(reports.values())), conditions))
+    if failed:
+        raise SystemExit(f"failed: {' '.join(failed)}")
+
+
+def keep(reports: dict[str, Any], conditions: dict[str, Any], figures: Path | None, drawing: Path | None) -> None:
+    """What there is so far: a long run that is broken off leaves its first half."""
+    if figures:
+        figures.write_text(json.dumps({"machine": conditions, "workloads": reports}, indent=1) + "\n")
+    if drawing:
+        drawing.write_text(chart(reports.get("json-32") or next(iter(reports.values())), conditions))
 
 
 if __name__ == "__main__":

@@ -7,18 +7,21 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from .clients import CLIENTS
+from .clients import CLIENTS, Entrant
 from .servers import ROOT, Servers, pinned
 from .workloads import Workload
 
 __all__ = ["STATEMENTS", "Failed", "Figures", "Worker", "measure"]
 
 Figures = dict[str, float]
+PATIENCE = 300.0  # seconds until a process that says nothing is killed
 IMPORTS = 3  # of each in a round: the least of them is what counts
 # What imports are held against, and the import that brings all of aioreq along.
 STATEMENTS = {"python": "pass", "asyncio": "import asyncio", "aioreq.Client": "from aioreq import Client"}
@@ -26,6 +29,16 @@ STATEMENTS = {"python": "pass", "asyncio": "import asyncio", "aioreq.Client": "f
 
 class Failed(Exception):
     """A client couldn't do it; the message is what its process wrote."""
+
+
+@contextmanager
+def patience(process: subprocess.Popen[Any]) -> Iterator[None]:
+    timer = threading.Timer(PATIENCE, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Worker(AbstractContextManager["Worker"]):
@@ -76,9 +89,11 @@ class Worker(AbstractContextManager["Worker"]):
 
     def read(self) -> Figures:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        with patience(self.process):
+            line = self.process.stdout.readline()
+            if not line:
+                self.process.wait()
         if not line:
-            self.process.wait()
             self.errors.seek(0)
             raise Failed(self.errors.read() or f"ended with {self.process.returncode}")
         figures: Figures = json.loads(line)
@@ -88,7 +103,7 @@ class Worker(AbstractContextManager["Worker"]):
 def measure(client: str, workload: Workload, servers: Servers, loop: str, seconds: float, requests: int = 0) -> Figures:
     """One measurement in a fresh process; `requests` instead of as many as take the time."""
     if workload.kind == "import":
-        entrant = CLIENTS.get(client, CLIENTS["aioreq"])
+        entrant = CLIENTS.get(client, Entrant("", ""))
         return least_import(STATEMENTS.get(client, f"import {entrant.package}"), entrant.variables())
     if workload.kind == "cold":
         return cold(client, workload, servers, loop, requests or workload.requests)
@@ -114,12 +129,13 @@ def timed(arguments: list[str], variables: Mapping[str, str]) -> tuple[Figures, 
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         began = time.perf_counter()
         process = subprocess.Popen(pinned([sys.executable, *arguments], 1), stdout=output, stderr=errors, env=variables, cwd=ROOT)
-        _, status, usage = os.wait4(process.pid, 0)
+        with patience(process):
+            _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode > 0:
             errors.seek(0)
-            raise Failed(errors.read())
+            raise Failed(errors.read() or f"ended with {process.returncode}")
         output.seek(0)
         cpu = usage.ru_utime + usage.ru_stime
         return {"wall_ms": wall * 1e3, "cpu_ms": cpu * 1e3, "crashes": float(process.returncode < 0)}, output.read()

@@ -16,7 +16,7 @@ from .servers import Servers
 
 __all__ = ["BASES", "machine", "summary", "table"]
 
-BASES = (LIMIT, "aiohttp", "httpx")  # what ratios are taken to
+BASES = (LIMIT, "aiohttp", "httpx", "wreq", "pyreqwest")  # what ratios are taken to
 Row = dict[str, Any]
 
 # By kind of workload: title, figure, digits.
@@ -62,18 +62,19 @@ def summary(result: Result) -> dict[str, Any]:
 def table(result: Result) -> str:
     """For people: one line a client, those left out below."""
     workload, report = result.workload, summary(result)
+    bases = [base for base in BASES if base in report["clients"]]
     columns = COLUMNS[workload.kind]
     if workload.work == "download":
         columns += (("growth MB", "growth_mb", 1),)
-    head = [MAIN_COLUMN[workload.figure].format(unit=workload.unit), *(f"/ {base}" for base in BASES), *(title for title, _, _ in columns)]
+    head = [MAIN_COLUMN[workload.figure].format(unit=workload.unit), *(f"/ {base}" for base in bases), *(title for title, _, _ in columns)]
     lines = [
         f"\n{workload.name}: {workload.title}",
-        f"{'':<14}" + "".join(f"{title:>15}" if not n else f"{title:>10}" for n, title in enumerate(head)),
+        f"{'':<14}" + "".join(f"{title:>15}" if not n else f"{title:>12}" for n, title in enumerate(head)),
     ]
     for name, row in report["clients"].items():
         cells = [f"{number(row[workload.figure]):>15}"]
-        cells += [f"{times(row['ratios'][base]):>10}" if base in row["ratios"] else f"{'-':>10}" for base in BASES]
-        cells += [f"{row[figure]:>10.{digits}f}" for _, figure, digits in columns]
+        cells += [f"{times(row['ratios'][base]) if base in row['ratios'] else '-':>12}" for base in bases]
+        cells += [f"{row[figure]:>12.{digits}f}" for _, figure, digits in columns]
         lines.append(f"{name:<14}" + "".join(cells))
         if row.get("crashes"):
             lines.append(f"{'':<14}  (its process crashes when it ends)")

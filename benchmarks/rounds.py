@@ -19,7 +19,7 @@ OWN = ("aioreq", "aioreq-pure", "bare", "bare-plain")  # what fails of these is 
 class Plan:
     clients: tuple[str, ...]
     rounds: int = 9
-    seconds: float = 0.3  # a slice
+    seconds: float = 0.4  # a slice
     requests: int = 0  # as many in each slice, instead
     loop: str = "asyncio"
     few: Mapping[str, int] = field(default_factory=dict)  # who takes part in the first rounds only, as it takes so long

@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +70,8 @@ def running(*, embedded: bool = False) -> Iterator[Servers]:
     # What nginx keeps of an upload goes to memory, where there is a place for it.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with contextlib.ExitStack() as stack:
+        # A run that is told to end takes its servers along.
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aioreq-bench-", dir=memory)))
         chunked = stack.enter_context(_announced([sys.executable, "-m", "benchmarks.chunked"]))[0]
         if program is None:

@@ -98,9 +98,11 @@ async def run_slice(request: Request, workload: Workload, requests: int) -> dict
     latencies: list[float] = []
     before = memory_kb("VmRSS")
     forget_peak()
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     cpu, wall = cpu_seconds(), time.perf_counter()
     await spread(request, requests, workload.concurrency, latencies)
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     peak = memory_kb("VmHWM")
     latencies.sort()
     return {
@@ -110,6 +112,7 @@ async def run_slice(request: Request, workload: Workload, requests: int) -> dict
         "p99_ms": latencies[len(latencies) * 99 // 100] * 1e3,
         "peak_mb": peak / 1024,
         "growth_mb": max(peak - before, 0) / 1024,
+        "page_faults": faults / requests,
         "requests": requests,
     }
 

@@ -26,7 +26,7 @@ def build(planted: bool) -> Path:
     folder = BUILD / ("planted" if planted else "sanitized")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("_parser.pyx", "_fields.pxi", "_chunked.pxi", "framing.py"):
+    for name in ("_parser.pyx", "_fields.pxi", "_chunked.pxi", "_gathered.pxi", "framing.py"):
         shutil.copy(PACKAGE / name, folder)
     if planted:
         fields = folder / "_fields.pxi"

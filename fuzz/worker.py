@@ -93,11 +93,13 @@ def feed_plain(feed: Callable[[Any], Any], piece: bytes) -> Any:
 
 
 class Recorder:
-    def __init__(self) -> None:
+    def __init__(self, whole: bool) -> None:
         self.events: list[Any] = []
+        self.whole = whole
 
-    def on_head(self, *head: Any) -> None:
+    def on_head(self, *head: Any) -> bool:
         self.events.append(head)
+        return self.whole
 
     def on_body(self, data: bytes) -> None:
         if not data:
@@ -111,20 +113,37 @@ class Recorder:
         self.events.append(["end", trailers])
 
 
-def judge(twin: Any, case: Case, cuts: tuple[int, ...], hand: Callable[[Callable[[Any], Any], bytes], Any]) -> tuple[Any, ...]:
+def put_in_place(parser: Any, piece: bytes) -> bytes:
+    """Write what belongs to a body that is being gathered into its own place; the rest of the piece."""
+    while piece and parser.gathering:
+        room = parser.room()
+        with memoryview(room) as view:
+            count = min(len(view), len(piece))
+            view[:count] = piece[:count]
+        parser.feed(room, count)
+        piece = piece[count:]
+    return piece
+
+
+def judge(
+    twin: Any, case: Case, cuts: tuple[int, ...], hand: Callable[[Callable[[Any], Any], bytes], Any], in_place: bool = False
+) -> tuple[Any, ...]:
     """All that can be seen of the parser; anything raised that isn't documented goes through."""
     limits = case.limits()
     error, last, decoded = None, 0, b""
     if case.target == "chunks":
         recorder, parser = None, twin.ChunkedDecoder(limits)
     else:
-        recorder = Recorder()
+        recorder = Recorder(whole=in_place)
         parser = twin.ResponseParser(recorder, limits)
         parser.expect(case.method)
     try:
         for cut in (*cuts, len(case.wire)):
-            got = hand(parser.feed, case.wire[last:cut])
+            piece = case.wire[last:cut]
             last = cut
+            if in_place and recorder is not None:
+                piece = put_in_place(parser, piece)
+            got = hand(parser.feed, piece)
             if recorder is None:
                 decoded += got
     except DOCUMENTED as fault:
@@ -132,6 +151,8 @@ def judge(twin: Any, case: Case, cuts: tuple[int, ...], hand: Callable[[Callable
     if recorder is None:
         # What the failing feed had decoded goes with the error, so with one only the error is compared.
         return ("chunks", error) if error else ("chunks", error, decoded, parser.done, parser.trailers, parser.rest())
+    if parser.gathering:
+        recorder.on_body(parser.gathered)
     flags = (parser.started, parser.done, parser.keep_alive, parser.upgraded, parser.close_delimited, parser.content_length, parser.rest())
     return (recorder.events, error, flags, parser.feed_eof())
 
@@ -195,12 +216,15 @@ def run_case(twin: Any, reference: Any, case: Case, compare_twins: bool) -> tupl
     parts = judge(twin, case, case.cuts, hand)
     if parts != whole:
         raise Finding(f"the verdict depends on the split\n  whole: {whole!r}\n  parts: {parts!r}")
+    placed = judge(twin, case, case.cuts, hand, in_place=True)
+    if placed != whole:
+        raise Finding(f"a body that is read in place gives another verdict\n  fed:    {whole!r}\n  placed: {placed!r}")
     if not compare_twins:
-        return whole, 2
+        return whole, 3
     other = judge(reference, case, (), feed_plain)
     if other != whole:
         raise Finding(f"the twins disagree\n  this: {whole!r}\n  pure: {other!r}")
-    return whole, 3
+    return whole, 4
 
 
 def work(name: str, extension: str, seconds: float, seed: int, left_behind: Path, found: Path) -> int:

@@ -530,6 +530,12 @@ class Campaign:
         return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in never())
 
 
+@pytest.fixture(autouse=True)
+def peers_are_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer on this very machine is connected at once: here the connecting is awaited, as everybody else's is."""
+    monkeypatch.setattr(aioreq.dialer, "_connected_at_once", lambda sock, address: False)
+
+
 def never() -> set[tuple[str, str]]:
     """The awaits at which nobody can be cancelled on the running loop."""
     loop = "uvloop" if type(asyncio.get_running_loop()).__module__.startswith("uvloop") else "asyncio"

@@ -197,6 +197,20 @@ async def test_one_address_takes_no_task_and_no_timer(monkeypatch: pytest.Monkey
             assert not sock.getblocking()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the loop connects")
+async def test_a_peer_on_this_machine_is_connected_without_a_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def refuse(*args: Any) -> Any:
+        raise AssertionError(args)
+
+    monkeypatch.setattr(loop, "sock_connect", refuse)
+    with Listener() as listener, await dial(Dialer(), listener.port, "127.0.0.1") as sock:
+        assert sock.getpeername() == ("127.0.0.1", listener.port)
+    with pytest.raises(aioreq.ConnectError, match="Connection refused"):
+        await dial(Dialer(), port, "127.0.0.1")
+
+
 @linux
 async def test_a_black_hole_costs_a_quarter_of_a_second() -> None:
     before = sockets()

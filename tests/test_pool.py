@@ -593,10 +593,10 @@ async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: S
         (connection,) = client.pool().slots.queue_of
         receive, tasks = connection.received, []
 
-        def received(data: bytes | memoryview) -> None:
+        def received(data: Any, size: int = -1) -> None:
             tasks.extend(together(client.post(f"{server.url}/stall", timeout=aioreq.Timeout(read=0.02))))
             del connection.received
-            receive(data)
+            receive(data, size)
 
         connection.received = received  # type: ignore[method-assign]
         more.set()

@@ -86,7 +86,7 @@ async def test_bytes_arrive_intact(served: tuple[Server, aioreq.Client], size: i
 @pytest.mark.parametrize("kind", ["asynchronous", "synchronous", "list", "tuple of memoryviews"])
 async def test_iterables_go_out_chunked(served: tuple[Server, aioreq.Client], kind: str) -> None:
     server, client = served
-    chunks = [b"one", b"", b"two" * 1000, b"x" * 70_000, b"3"]
+    chunks = [b"one", b"", b"two" * 1000, b"x" * 70_000, b"y" * 300_000, b"3"]
     content: Any = {
         "asynchronous": asynchronous(*chunks),
         "synchronous": synchronous(*chunks),
@@ -99,7 +99,7 @@ async def test_iterables_go_out_chunked(served: tuple[Server, aioreq.Client], ki
     assert request.body == b"".join(chunks)
     assert request.header_values("transfer-encoding") == ["chunked"]
     assert request.header("content-length") is None
-    assert request.chunks == [3, 3000, 70_000, 1]
+    assert request.chunks == [3, 3000, 70_000, 300_000, 1]
     assert (await client.get(server.url + "/id/2")).text == "2"
     assert server.accepted == 1
 

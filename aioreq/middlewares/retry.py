@@ -23,7 +23,6 @@ class RetryMiddleWare(MiddleWare):
     """
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
-        retry = request.terms.retry
         attempt = request
         failed = 0
         while True:
@@ -37,6 +36,7 @@ class RetryMiddleWare(MiddleWare):
                 pause = 0.0
             except (ConnectError, ConnectionLost) as error:
                 failed += 1
+                retry = request.terms.retry
                 if failed > retry.attempts or not _may_retry(request, error, retry):
                     if failed > 1:
                         error.add_note(f"attempt {failed} of at most {retry.attempts + 1}")

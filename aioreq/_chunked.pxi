@@ -16,6 +16,7 @@ cdef class ChunkedDecoder:
 
     cdef object _limits
     cdef Section _section
+    cdef object _trailers
     cdef bytearray _rest
     cdef int _state
     cdef int64_t _size
@@ -48,6 +49,7 @@ cdef class ChunkedDecoder:
         self._extension_left = self._extension_cap
         self._trailers_left = self._trailers_cap
         self._section.reset()
+        self._trailers = NONE
         return 0
 
     @property
@@ -56,7 +58,7 @@ cdef class ChunkedDecoder:
 
     @property
     def trailers(self):
-        return self._section.fields if self._state == CHUNKS_DONE else []
+        return self._trailers
 
     def rest(self):
         rest = bytes(self._rest)
@@ -209,6 +211,7 @@ cdef class ChunkedDecoder:
                 at = self._section.scan(at, stop)
                 self._trailers_left -= at - start
                 if self._section.state == COMPLETE:
+                    self._trailers = self._section.taken()
                     self._state = CHUNKS_DONE
                 elif stop < end:
                     raise limit_exceeded("trailers", self._limits.trailers)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import framing
 from ._fields_py import CR, LF, NOT_HEX, NOT_SPACE, NOT_TEXT, SEMICOLON, Section, skip
+from .headers import Fields
 
 if TYPE_CHECKING:
     from .config import Limits
@@ -40,7 +41,7 @@ class ChunkedDecoder:
         return self._state == self.DONE
 
     @property
-    def trailers(self) -> list[tuple[bytes, bytes]]:
+    def trailers(self) -> Fields:
         return self._section.fields if self.done else []
 
     def rest(self) -> bytes:

@@ -110,9 +110,9 @@ cdef inline Py_ssize_t bounded(cap) except -1:
     return cap if cap < UNBOUNDED else UNBOUNDED
 
 
-cdef inline bint same_name(bytes key, const char* name, Py_ssize_t length) noexcept:
-    """`name` is in lower case; key has `length` bytes."""
-    cdef const byte_t* have = <const byte_t*> PyBytes_AS_STRING(key)
+cdef inline bint same_name(const char* key, const char* name, Py_ssize_t length) noexcept:
+    """`name` is in lower case; both have `length` bytes."""
+    cdef const byte_t* have = <const byte_t*> key
     cdef Py_ssize_t i
     cdef byte_t byte
     for i in range(length):
@@ -124,16 +124,97 @@ cdef inline bint same_name(bytes key, const char* name, Py_ssize_t length) noexc
     return True
 
 
-def find(list fields not None, bytes name not None):
+def find(fields not None, bytes name not None):
     """The value of the first field called `name`, which is given in lower case; None where there is none."""
     cdef Py_ssize_t length = PyBytes_GET_SIZE(name)
-    cdef tuple pair
     cdef bytes key
-    for pair in fields:
-        key = pair[0]
-        if len(key) == length and same_name(key, PyBytes_AS_STRING(name), length):
-            return pair[1]
+    if type(fields) is Fields:
+        return (<Fields> fields).find(PyBytes_AS_STRING(name), length)
+    for key, value in fields:
+        if len(key) == length and same_name(PyBytes_AS_STRING(key), PyBytes_AS_STRING(name), length):
+            return value
     return None
+
+
+cdef struct Lengths:
+    Py_ssize_t name
+    Py_ssize_t value
+
+
+cdef class Fields:
+    """The fields of a section, in order: a sequence of (name, value) pairs of bytes. The pairs are made when somebody looks at them.
+
+    `_block` holds for each field the lengths of its name and value, then both.
+    """
+
+    cdef char* _block
+    cdef Py_ssize_t _count
+    cdef list _pairs
+
+    def __cinit__(self):
+        self._block = NULL
+        self._count = 0
+
+    def __dealloc__(self):
+        PyMem_Free(self._block)
+
+    cdef find(self, const char* name, Py_ssize_t length):
+        cdef const char* at = self._block
+        cdef Lengths lengths
+        cdef Py_ssize_t i
+        for i in range(self._count):
+            memcpy(&lengths, at, sizeof(Lengths))
+            at += sizeof(Lengths)
+            if lengths.name == length and same_name(at, name, length):
+                return PyBytes_FromStringAndSize(at + length, lengths.value)
+            at += lengths.name + lengths.value
+        return None
+
+    cdef list pairs(self):
+        cdef const char* at = self._block
+        cdef Lengths lengths
+        cdef Py_ssize_t i
+        cdef list pairs
+        if self._pairs is None:
+            pairs = []
+            for i in range(self._count):
+                memcpy(&lengths, at, sizeof(Lengths))
+                at += sizeof(Lengths)
+                value = PyBytes_FromStringAndSize(at + lengths.name, lengths.value)
+                pairs.append((field_name(<const byte_t*> at, lengths.name), value))
+                at += lengths.name + lengths.value
+            self._pairs = pairs
+        return self._pairs
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, index):
+        return self.pairs()[index]
+
+    def __iter__(self):
+        return iter(self.pairs())
+
+    def index(self, *args):
+        return self.pairs().index(*args)
+
+    def count(self, pair):
+        return self.pairs().count(pair)
+
+    def __eq__(self, other):
+        return self.pairs() == ((<Fields> other).pairs() if type(other) is Fields else other)
+
+    __hash__ = None
+
+    def __repr__(self):
+        return repr(self.pairs())
+
+    def __reduce__(self):
+        return list, (self.pairs(),)
+
+
+cdef enum:
+    BLOCK = 1024  # enough for most heads
 
 
 cdef enum:
@@ -149,27 +230,77 @@ cdef class Section:
     cdef Py_ssize_t count_left
     cdef bytearray kept
     cdef int state
-    cdef list fields
     cdef Py_ssize_t number
-    cdef bytes name
-    cdef bytes value
+    # Fields' block on its way: `used` of `size` bytes, the last field of `count` from `last` on.
+    cdef char* block
+    cdef Py_ssize_t size
+    cdef Py_ssize_t used
+    cdef Py_ssize_t last
+    cdef Py_ssize_t count
+    cdef Lengths lengths
 
     def __cinit__(self, limits, str kind):
+        self.block = NULL
         self.cap = limits.headers
         self.count_cap = bounded(self.cap)
         self.kind = kind
         self.kept = bytearray()
         self.reset()
 
+    def __dealloc__(self):
+        PyMem_Free(self.block)
+
     cdef int reset(self) except -1:
         self.state = LINE
-        self.fields = []
-        self.number = 0
+        self.number = self.count = self.used = 0
         self.count_left = self.count_cap
-        self.name = self.value = b""
         if self.kept:
             self.kept.clear()
         return 0
+
+    cdef taken(self):
+        """The fields, which are the caller's from now on; the next section begins."""
+        cdef Fields fields
+        if self.count == 0:
+            self.reset()
+            return []
+        fields = Fields()
+        fields._block, fields._count = self.block, self.count
+        self.block = NULL
+        self.size = 0
+        self.reset()
+        return fields
+
+    cdef int add(self, const byte_t* start, Py_ssize_t length) except -1:
+        cdef Py_ssize_t size = self.size
+        cdef char* block
+        if self.used + length > size:
+            size = BLOCK if size == 0 else size
+            while self.used + length > size:
+                size *= 2
+            block = <char*> PyMem_Realloc(self.block, size)
+            if block == NULL:
+                raise MemoryError
+            self.block, self.size = block, size
+        memcpy(self.block + self.used, start, length)
+        self.used += length
+        return 0
+
+    cdef int add_name(self, const byte_t* start, Py_ssize_t length) except -1:
+        self.last = self.used
+        self.add(<const byte_t*> &self.lengths, sizeof(Lengths))  # in its place: not known yet
+        self.add(start, length)
+        self.lengths.name = length
+        return 0
+
+    cdef int add_value(self, const byte_t* start, Py_ssize_t length) except -1:
+        self.add(start, length)
+        self.lengths.value = length
+        memcpy(self.block + self.last, &self.lengths, sizeof(Lengths))
+        return 0
+
+    cdef bytes name(self):
+        return PyBytes_FromStringAndSize(self.block + self.last + sizeof(Lengths), self.lengths.name)
 
     cdef str line(self):
         return f"{self.kind} line {self.number}"
@@ -189,6 +320,7 @@ cdef class Section:
     cdef const byte_t* scan(self, const byte_t* at, const byte_t* end) except NULL:
         cdef const byte_t* start
         cdef const byte_t* stop
+        cdef bytes token
         while at < end:
             # *( field-line CRLF ) CRLF; what begins with a space would be obs-fold (section 5.2): refused
             if self.state == LINE:
@@ -213,7 +345,11 @@ cdef class Section:
                     return at
                 if at[0] != COLON:
                     raise bad_name(self.line(), at[0])
-                self.name = self.take(start, at) if self.kept else field_name(start, at - start)
+                if self.kept:
+                    token = self.take(start, at)
+                    self.add_name(<const byte_t*> PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token))
+                else:
+                    self.add_name(start, at - start)
                 at += 1
                 self.state = VALUE
 
@@ -225,15 +361,16 @@ cdef class Section:
                     self.keep(start, at)
                     return at
                 if at[0] != CR:
-                    raise bad_value(self.line(), self.name, at[0])
+                    raise bad_value(self.line(), self.name(), at[0])
                 if self.kept:
-                    self.value = self.take(start, at).strip(b" \t")
+                    token = self.take(start, at).strip(b" \t")
+                    self.add_value(<const byte_t*> PyBytes_AS_STRING(token), PyBytes_GET_SIZE(token))
                 else:
                     start = skip_space(start, at)
                     stop = at
                     while stop > start and (stop[-1] == SP or stop[-1] == HTAB):
                         stop -= 1
-                    self.value = PyBytes_FromStringAndSize(<const char*> start, stop - start)
+                    self.add_value(start, stop - start)
                 at += 1
                 self.state = VALUE_LF
 
@@ -244,7 +381,7 @@ cdef class Section:
                 if at[0] != LF:
                     raise bad_line_end(self.line(), at[0])
                 at += 1
-                self.fields.append((self.name, self.value))
+                self.count += 1
                 self.state = LINE
 
             elif self.state == LAST_LF:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import framing
+from .headers import Fields
 
 if TYPE_CHECKING:
     from .config import Limits
@@ -32,7 +33,7 @@ def skip(stop: re.Pattern[bytes], data: memoryview, at: int, end: int) -> int:
     return found.start() if found else end
 
 
-def find(fields: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+def find(fields: Fields, name: bytes) -> bytes | None:
     """The value of the first field called `name`, which is given in lower case; None where there is none."""
     for key, value in fields:
         if len(key) == len(name) and key.lower() == name:

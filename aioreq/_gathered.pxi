@@ -17,12 +17,14 @@ cdef class Gathered:
     cdef Py_ssize_t _size
     cdef Py_ssize_t filled
     cdef Py_ssize_t _exports
+    cdef bint _handed_on
 
     def __cinit__(self, int64_t total, Py_ssize_t arrived=0):
         cdef Py_ssize_t size = arrived * 2 if arrived * 2 > ROOM else ROOM
         self._bytes = NULL
         self._total = total
         self.filled = self._exports = 0
+        self._handed_on = False
         self._size = <Py_ssize_t> total if total < size else size
         self._bytes = new_bytes(NULL, self._size)
 
@@ -37,13 +39,15 @@ cdef class Gathered:
         return self._size - self.filled + (self._size == self._total)
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
-        if self._bytes == NULL:
+        if self._bytes == NULL or self._handed_on:
             raise BufferError("the body is whole, and handed on")
         PyBuffer_FillInfo(buffer, self, self.end(), len(self), False, flags)
         self._exports += 1
 
     def __releasebuffer__(self, Py_buffer* buffer):
         self._exports -= 1
+        if self._handed_on and not self._exports:
+            forget(self._bytes)
 
     cdef Gathered with_room(self, Py_ssize_t count):
         """This object or its successor, with room for `count` bytes, or for some."""
@@ -77,5 +81,7 @@ cdef class Gathered:
 
     cdef bytes take(self):
         cdef bytes body = <bytes> self._bytes
-        forget(self._bytes)
+        self._handed_on = True
+        if not self._exports:  # whoever still holds the room must not hold memory that has gone
+            forget(self._bytes)
         return body

@@ -7,6 +7,7 @@ The contract is in `parser.py`, the decisions in `framing.py`, which is included
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -27,7 +28,7 @@ include "_fields.pxi"
 include "_chunked.pxi"
 include "_gathered.pxi"
 
-__all__ = ["ChunkedDecoder", "ResponseParser", "find"]
+__all__ = ["ChunkedDecoder", "Fields", "ResponseParser", "find"]
 
 cdef const char* PREFIX = "HTTP/1."
 cdef list NONE = []
@@ -212,7 +213,7 @@ cdef class ResponseParser:
                     if body:
                         self._receiver.on_body(body)
                 if self._chunks._state == CHUNKS_DONE:
-                    self._finish(self._chunks._section.fields)
+                    self._finish(self._chunks._trailers)
 
             # or all there is
             else:
@@ -304,30 +305,31 @@ cdef class ResponseParser:
         return at
 
     cdef int _complete_head(self) except -1:
-        cdef list fields = self._section.fields
+        cdef Py_ssize_t count = self._section.count
+        cdef const char* at
+        cdef Lengths size
         cdef list lengths = NONE
         cdef list codings = NONE
         cdef list connection = NONE
         cdef int kind
-        cdef tuple pair
-        cdef bytes name
-        cdef Py_ssize_t size
-        self._section.reset()
-        for pair in fields:
-            name = pair[0]
-            size = PyBytes_GET_SIZE(name)
-            if size == 14 and same_name(name, "content-length", 14):
+        fields = self._section.taken()
+        at = (<Fields> fields)._block if count else NULL
+        for _ in range(count):
+            memcpy(&size, at, sizeof(Lengths))
+            at += sizeof(Lengths)
+            if size.name == 14 and same_name(at, "content-length", 14):
                 if lengths is NONE:
                     lengths = []
-                lengths.append(pair[1])
-            elif size == 17 and same_name(name, "transfer-encoding", 17):
+                lengths.append(PyBytes_FromStringAndSize(at + size.name, size.value))
+            elif size.name == 17 and same_name(at, "transfer-encoding", 17):
                 if codings is NONE:
                     codings = []
-                codings.append(pair[1])
-            elif size == 10 and same_name(name, "connection", 10):
+                codings.append(PyBytes_FromStringAndSize(at + size.name, size.value))
+            elif size.name == 10 and same_name(at, "connection", 10):
                 if connection is NONE:
                     connection = []
-                connection.append(pair[1])
+                connection.append(PyBytes_FromStringAndSize(at + size.name, size.value))
+            at += size.name + size.value
         version, status, reason = VERSIONS[self._minor], self._status, self._reason
         kind, length, keep_alive = decide(self._method, status, self._minor, lengths, codings, connection)
 
@@ -356,7 +358,7 @@ cdef class ResponseParser:
             self._finish([])
         return 0
 
-    cdef int _finish(self, list trailers) except -1:
+    cdef int _finish(self, trailers) except -1:
         self._state = DONE
         self.done = True
         self._receiver.on_end(trailers)

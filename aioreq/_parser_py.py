@@ -12,6 +12,7 @@ from . import framing
 from ._chunked_py import ChunkedDecoder
 from ._fields_py import CR, LF, NOT_TEXT, SP, Section, find, skip
 from ._gathered_py import Gathered
+from .headers import Fields
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -287,7 +288,7 @@ class ResponseParser:
         else:
             self._finish([])
 
-    def _finish(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def _finish(self, trailers: Fields) -> None:
         self._state = self.DONE
         self.done = True
         self._receiver.on_end(trailers)

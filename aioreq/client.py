@@ -10,7 +10,7 @@ from functools import partial
 from math import inf
 from time import perf_counter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import Any, Self, Unpack
 
 from yarl import URL
 
@@ -19,6 +19,7 @@ from .cookies import CookieJar
 from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
 from .dns import Names
 from .errors import AioreqError, ClientClosed
+from .guard import Guard, guard_of
 from .headers import HeaderTypes
 from .loop_end import LoopEnd
 from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
@@ -30,17 +31,15 @@ from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
 from .resolvers import Resolver, resolver_of
 from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
+from .stats import Stats, count
 from .terms import Terms
 from .urls import QueryTypes, encode_pairs
-
-if TYPE_CHECKING:
-    from .guard import Guard
-    from .stats import Stats
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
 _TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
 
+_VERBS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 _LOOK_AGAIN = 0.5  # seconds after which a closing client looks whether the loops that it waits for still run
 
 
@@ -91,13 +90,9 @@ class Client:
         self.middlewares: MiddleWare = build(middlewares)
         check_count("Client", "max_redirects", max_redirects)
         base = None if base_url is None else checked_base(base_url)
-        if guard is not None:
-            from .guard import guard_of  # its tables of networks would cost every client's start
-
-            guard = guard_of(guard)
         dialer = Dialer(
             names=Names(resolver_of(resolver), limits),
-            guard=guard,
+            guard=guard_of(guard),
             local_address=local_address,
             unix_socket=unix_socket,
             socket_options=socket_options,
@@ -120,10 +115,10 @@ class Client:
                 max_redirects=max_redirects,
                 raise_for_status=raise_for_status,
                 max_body=limits.body,
-                json_loads=json_loads,
             ),
         )
         self.cookies = jar_of(cookies, base)
+        self._json_loads = json_loads
         self._closed = False
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._latest: Pool | None = None
@@ -132,38 +127,38 @@ class Client:
 
     def get(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """GET (RFC 9110 section 9.3.1): see `request`."""
-        return self._respond(self.settings.new_request, "GET", url, options)
+        return self.request("GET", url, **options)
 
     def head(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """HEAD: the head of what GET would give, without the body."""
-        return self._respond(self.settings.new_request, "HEAD", url, options)
+        return self.request("HEAD", url, **options)
 
     def post(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """POST: see `request`."""
-        return self._respond(self.settings.new_request, "POST", url, options)
+        return self.request("POST", url, **options)
 
     def put(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """PUT: see `request`."""
-        return self._respond(self.settings.new_request, "PUT", url, options)
+        return self.request("PUT", url, **options)
 
     def patch(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """PATCH (RFC 5789): see `request`."""
-        return self._respond(self.settings.new_request, "PATCH", url, options)
+        return self.request("PATCH", url, **options)
 
     def delete(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """DELETE: see `request`."""
-        return self._respond(self.settings.new_request, "DELETE", url, options)
+        return self.request("DELETE", url, **options)
 
     def options(self, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """OPTIONS: see `request`."""
-        return self._respond(self.settings.new_request, "OPTIONS", url, options)
+        return self.request("OPTIONS", url, **options)
 
     def request(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
         """The response, its whole body in memory, whatever its status.
 
         Errors: everything under `AioreqError`; the message tells who is at fault, in which phase and after how long.
         """
-        return self._respond(self.settings.new_request, _upper(method), url, options)
+        return self._respond(self.settings.new_request, method if method in _VERBS else _upper(method), url, options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
@@ -204,6 +199,8 @@ class Client:
             if pool.draining:
                 pool.call_ended()
         response.elapsed = perf_counter() - began
+        if self._json_loads is not None:
+            response.json_loads = self._json_loads
         if response.status >= 400 and request.terms.raise_for_status:
             checked: Any = response.raise_for_status()
             if request.stream:
@@ -245,8 +242,6 @@ class Client:
 
         Summed over the loops that the client is used on; may be called outside a loop, from any thread, and after `close`.
         """
-        from .stats import count
-
         return count([pool.slots for pool in list(self._pools.values())])
 
     async def close(self, wait: float | None = 0) -> None:

@@ -13,16 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from .certificates import late_refusal
 from .config import Limits
-from .errors import (
-    AioreqError,
-    ConnectionLost,
-    ReadTimeout,
-    RemoteProtocolError,
-    RequestTimeout,
-    TotalTimeout,
-    WriteTimeout,
-)
+from .deadlines import INFINITE, Deadlines
+from .errors import AioreqError, ConnectionLost, RemoteProtocolError, RequestTimeout
 from .faces import facts_of
+from .headers import Fields
 from .keep_alive import kept_for
 from .models import Request, Response, StreamResponse
 from .parser import ResponseParser
@@ -35,10 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Owner"]
 
-INFINITE = float("inf")
-_NO_TRAILERS: list[tuple[bytes, bytes]] = []  # never changed
-# Two timers of the loops may fire this much early: asyncio rounds to its clock's resolution, uvloop to milliseconds.
-CLOCK_SLACK = 0.002
+_NO_TRAILERS: Fields = []  # never changed
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
 DRAIN_SECONDS = 1.0  # a dropped body that takes longer than this isn't worth its connection, and the slot that it holds meanwhile
 
@@ -50,12 +41,42 @@ class Owner(Protocol):
     def lost(self, connection: Connection) -> None: ...
 
 
-class Connection:
+class Connection(Deadlines):
     """Reused from one exchange to the next. `peer` names it in errors: host:port."""
 
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_body",
+        "_chunks",
+        "_close_asked",
+        "_ended",
+        "_future",
+        "_head",
+        "_interim",
+        "_parser",
+        "_reading_paused",
+        "_size",
+        "_trailers",
+        "_transfer",
+        "_write_paused",
+        "closed",
+        "expires",
+        "fresh_until",
+        "gathers",
+        "idle_since",
+        "info",
+        "keep_for",
+        "opening",
+        "owner",
+        "queued",
+        "secure",
+        "served",
+        "transport",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, peer: str, secure: bool) -> None:
-        self.loop = loop
-        self.peer = peer
+        super().__init__(loop, peer)
         self.secure = secure
         self.owner: Owner | None = None
         self.transport: asyncio.Transport | None = None
@@ -68,82 +89,68 @@ class Connection:
         self.info = ConnectionInfo()
         self.opening = Opening()  # how it went
         self.queued = 0.0  # seconds that the next request waited for it
+        self.gathers = False  # the parser gathers the body: `room` is where its next bytes may be put
         self._parser = ResponseParser(self, limits)
         # The exchange under way; all None or empty between exchanges.
-        self._request: Request | None = None
         self._future: asyncio.Future[Response | StreamResponse] | None = None
-        self._head: tuple[str, int, bytes, list[tuple[bytes, bytes]]] | None = None
+        self._head: tuple[str, int, bytes, Fields] | None = None
         self._chunks: list[bytes] = []
         self._size = 0
         self._body: ResponseBody | None = None
         self._trailers = _NO_TRAILERS
-        self.gathers = False  # the parser gathers the body: see `room`
-        self._transfer = Transfer()
+        self._transfer = Transfer(self.info)
         self._interim = 0  # the status of a 1xx that came before the final response
         self._ended = False
         self._began = 0.0
         self._close_asked = False
-        self._upload: Upload | None = None  # until the whole request is sent; None at once for a small one
         self._write_paused = False
-        # Deadlines in force (loop time) and the one timer, which only ever looks whether they have moved on.
-        self._deadline = INFINITE
-        self._read_limit = INFINITE
-        self._wanted_since = INFINITE
-        self._timer: asyncio.TimerHandle | None = None
-        self._armed = INFINITE
         self._reading_paused = False
 
     # -- the exchange
 
-    async def exchange(self, request: Request, head: bytes, close_asked: bool) -> Response | StreamResponse:
-        """The response to `request`, whose head is already written out: whole for a buffered 2xx, else as soon as its head is in.
+    def begin(self, request: Request, head: bytes, close_asked: bool) -> asyncio.Future[Response | StreamResponse]:
+        """Send `request`, whose head is already written out. Whoever awaits the response calls `abandon` where that was broken off.
 
-        Errors: ConnectionLost, RequestTimeout, ProtocolError, and whatever the request's own body raises.
+        The response is whole for a buffered 2xx, else it comes as soon as its head is in. Errors: ConnectionLost, RequestTimeout,
+        ProtocolError, and whatever the request's own body raises.
         """
-        assert self.transport is not None
+        transport = self.transport
+        assert transport is not None
         assert self._request is None
         now = self.loop.time()
-        future: asyncio.Future[Response | StreamResponse] = self.loop.create_future()
-        self._future = future
+        future = self._future = self.loop.create_future()
         self._request = request
         self._began = now
         self._close_asked = close_asked
-        transfer = self._transfer = Transfer()
-        transfer.info, transfer.began = self.info, perf_counter()
+        transfer = self._transfer = Transfer(self.info, perf_counter())
         if not self.served:
             transfer.opening = self.opening
         if self.queued:
             transfer.queued, self.queued = self.queued, 0.0
         self._parser.expect(request.method)
         timeout = request.terms.timeout
-        self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
-        self._read_limit = INFINITE if timeout.read is None else timeout.read
+        if timeout is not self._timeout:
+            self._timeout = timeout
+            self._read_limit = INFINITE if timeout.read is None else timeout.read
+        deadline = self._deadline = INFINITE if request.deadline is None else request.deadline.start(now)
         body = request.body
         if body is None:
-            self.transport.write(head)
+            transport.write(head)
         elif isinstance(body, bytes) and len(body) <= JOINED_BODY and not request.expects_continue:
-            self.transport.write(head + body)
+            transport.write(head + body)
         else:
-            self.transport.write(head)
+            transport.write(head)
             transfer.sent = INFINITE
-            self._upload = Upload(self.loop, self.transport, timeout.write, self._uploaded, self._watch)
+            self._upload = Upload(self.loop, transport, timeout.write, self._uploaded, self.watch)
             self._upload.start(body, self._write_paused, self.secure, request.expects_continue)
-        if self._upload is None:
-            self._wanted_since = now
-            due = now + self._read_limit
-            if due < self._armed or self._deadline < self._armed:
-                self._watch(min(self._deadline, due))
-        else:
-            self._watch(self._deadline)
-        try:
-            return await future
-        except BaseException:
-            self._abandon(future)
-            raise
-        finally:
-            del future  # it would hold the error, whose traceback holds this frame
+            self.watch(deadline)
+            return future
+        self._wanted_since = now
+        if now + self._read_limit < self._armed or deadline < self._armed:
+            self.watch(min(deadline, now + self._read_limit))
+        return future
 
-    def _abandon(self, future: asyncio.Future[Response | StreamResponse]) -> None:
+    def abandon(self, future: asyncio.Future[Response | StreamResponse]) -> None:
         """Whoever waited for `future` is gone; the connection may by now serve somebody else, who must not notice."""
         if self._future is future:
             self.close()
@@ -212,15 +219,13 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.watch_no_more()
         if self.transport is not None:
             if clean and self.secure and self._request is None and not self.transport.is_closing():
                 self.transport.close()  # writes a close_notify (RFC 9112 section 9.8), but would go on to wait for the peer's
             self.transport.abort()
         if self._request is not None:
-            self._fail(error or ConnectionLost(f"the connection to {self.peer} was closed by this side {self._phase()}"))
+            self._fail(error or ConnectionLost(f"the connection to {self.peer} was closed by this side {self.phase()}"))
         if self.owner is not None:
             self.owner.lost(self)
 
@@ -289,7 +294,7 @@ class Connection:
             self._upload.write_paused(paused)
 
     def _cut(self, what: str) -> ConnectionLost:
-        head = f"{self.peer} {what} {self._phase()}"
+        head = f"{self.peer} {what} {self.phase()}"
         if self._head is not None:
             partial = self._parser.gathered or b"".join(self._chunks)
             received, expected = len(partial), self._parser.content_length
@@ -307,9 +312,9 @@ class Connection:
     def progress(self) -> str:
         """Where the exchange under way stands, since when, and whose it is."""
         unread = self._body is not None and self._wanted_since == INFINITE
-        return self._phase() + (", and nobody is reading it" if unread else "")
+        return self.phase() + (", and nobody is reading it" if unread else "")
 
-    def _phase(self) -> str:
+    def phase(self) -> str:
         seconds = f"{self.loop.time() - self._began:.3f} s into {self._request!r}"
         if self._head is not None or self._body is not None:
             return f"during the response's body, {seconds}"
@@ -321,7 +326,7 @@ class Connection:
 
     # -- the parser's side
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
+    def on_head(self, version: str, status: int, reason: bytes, fields: Fields) -> bool:
         request = self._request
         if request is None:
             return False  # given up earlier in this very feed
@@ -338,7 +343,7 @@ class Connection:
         if self._upload is not None and (self._upload.waits or (status >= 300 and not self._parser.keep_alive)):
             # Nobody wants the body (RFC 9110 section 10.1.1, RFC 9112 section 9.5). What isn't sent is still owed: see _settle.
             self._upload.cease()
-            self._want(self.loop.time())
+            self.want(self.loop.time())
         expected = self._parser.content_length
         if expected is None and self._parser.close_delimited:
             self._transfer.close_delimited = True
@@ -371,7 +376,7 @@ class Connection:
             raise body_too_large(self._request.max_body)
         self._chunks.append(data)
 
-    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_end(self, trailers: Fields) -> None:
         # Whether bytes stand behind the message is known only when the parser is done with the feed: see _settle.
         if self._request is not None:
             self._ended = True
@@ -391,53 +396,21 @@ class Connection:
 
     def wait_body(self, waiting: bool) -> None:
         if waiting:
-            self._want(self.loop.time())
+            self.want(self.loop.time())
         else:
             self._wanted_since = INFINITE
 
     def drain_body(self) -> None:
         self._deadline = min(self._deadline, self.loop.time() + DRAIN_SECONDS)
-        self._watch(self._deadline)
+        self.watch(self._deadline)
 
     def abort_body(self) -> None:
         self.close()
 
-    # -- deadlines
+    # -- deadlines.Deadlines
 
-    def _want(self, now: float) -> None:
-        """From now on bytes are wanted: the read limit counts, and the timer stands no later than what is due first."""
-        self._wanted_since = now
-        self._watch(min(self._deadline, now + self._read_limit))
-
-    def _watch(self, due: float) -> None:
-        """Have the timer look by then, if it doesn't anyway."""
-        if due >= self._armed:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._armed = due
-        self._timer = self.loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._armed = INFINITE
-        if self._request is None:
-            return
-        past = self.loop.time() + CLOCK_SLACK
-        read_due = self._wanted_since + self._read_limit
-        write_due = INFINITE if self._upload is None else self._upload.look()
-        if self._deadline <= past:
-            total = self._request.timeout.total
-            self._time_out(TotalTimeout, "the drain limit passed" if total is None else f"the total limit of {total:g} s passed")
-        elif read_due <= past:
-            self._time_out(ReadTimeout, f"{self.peer} sent nothing for {self._read_limit:g} s")
-        elif write_due <= past:
-            self._time_out(WriteTimeout, f"{self.peer} took nothing for {self._request.timeout.write:g} s")
-        else:
-            self._watch(min(self._deadline, read_due, write_due))
-
-    def _time_out(self, kind: type[RequestTimeout], what: str) -> None:
-        self._fail(kind(f"{what} {self._phase()} ({self.peer})", request=self._request))
+    def overdue(self, error: RequestTimeout) -> None:
+        self._fail(error)
 
     def _uploaded(self, failure: Exception | None) -> None:
         """The upload is over (upload.Upload)."""
@@ -446,4 +419,4 @@ class Connection:
         if failure is not None:
             self._fail(failure)
         elif self._body is None:
-            self._want(self.loop.time())
+            self.want(self.loop.time())

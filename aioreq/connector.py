@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import ssl
+from functools import partial
 from typing import NamedTuple
 
 from .certificates import check_pins, handshake_error
@@ -81,7 +82,7 @@ class Connector:
                 await self._secure(carrier, PlainFace(connection), tls, host, peer)
             else:
                 assert isinstance(carrier, socket.socket)
-                await self._loop.create_connection(lambda: self._face(connection), sock=carrier)
+                await self._loop.create_connection(partial(self._face, connection), sock=carrier)
         except BaseException:
             connection.close()
             _drop(carrier)

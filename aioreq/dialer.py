@@ -7,8 +7,8 @@ has failed, and the first to connect wins. The caller bounds the time: `dial` ma
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-import select
 import socket
 import sys
 from collections import deque
@@ -38,6 +38,8 @@ ATTEMPT_DELAY = 0.25  # seconds; RFC 8305 section 5 recommends them
 # for the routers between, which forget a silent connection after some minutes. A system that lacks a name has a default.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPALIVE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}  # TCP_KEEPALIVE: KEEPIDLE on macOS
 _PROBES = tuple((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in _KEEPALIVE.items() if hasattr(socket, name))
+_STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)  # where the system can make it so at once
+_UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY)
 _BIND_ADDRESS_NO_PORT = 24 if sys.platform == "linux" else None  # in `socket` from Python 3.12 on
 # Bytes that a Unix socket's path may have. Linux takes 108 with the closing NUL, which abstract names don't have; BSD and macOS take 104.
 _LONGEST_PATH = 107 if sys.platform == "linux" else 103
@@ -74,12 +76,16 @@ class Dialer:
         if self.unix_socket is not None:
             return await self._dial_unix(self.unix_socket, host, port, opening)
         opening.begin("dns", "the name lookup")
-        addresses = self._from_here(host, port, await self.addresses(host, port))
+        addresses = self._names.known(host, port)
+        if addresses is None or self.guard is not None:
+            addresses = await self.addresses(host, port)
+        if self._local is not None:
+            addresses = self._from_here(host, port, addresses, self._local)
         failures: dict[Address, Exception] = {}
         sock = None
         try:
             if len(addresses) == 1:
-                opening.begin("connect", _handshakes(addresses, failures))
+                opening.begin("connect", f"the TCP handshake with {addresses[0].text}")
                 sock = await self._attempt(loop, addresses[0], failures)
             else:
                 sock = await self._race(loop, _interleaved(addresses), failures, opening)
@@ -116,15 +122,13 @@ class Dialer:
                 raise ConnectError(f"{host}:{port} broke the connection before its address could be checked: {reason(error)}") from error
             raise
 
-    def _from_here(self, host: str, port: int, addresses: list[Address]) -> list[Address]:
-        if self._local is None:
-            return addresses
-        reachable = [address for address in addresses if address.family == self._local.family]
+    def _from_here(self, host: str, port: int, addresses: list[Address], local: Address) -> list[Address]:
+        reachable = [address for address in addresses if address.family == local.family]
         if not reachable:
-            family = "IPv4" if self._local.family == socket.AF_INET else "IPv6"
+            family = "IPv4" if local.family == socket.AF_INET else "IPv6"
             found = ", ".join(address.text for address in addresses)
             raise ConnectError(
-                f"no connection to {host}:{port}: it has no {family} address ({found}), and local_address={self._local.sockaddr[0]!r} "
+                f"no connection to {host}:{port}: it has no {family} address ({found}), and local_address={local.sockaddr[0]!r} "
                 f"reaches no others"
             )
         return reachable
@@ -164,33 +168,23 @@ class Dialer:
                     sock.close()
 
     async def _attempt(self, loop: asyncio.AbstractEventLoop, address: Address, failures: dict[Address, Exception]) -> socket.socket | None:
+        sock = None
         try:
-            return await self._connect(loop, address)
-        except Exception as error:  # RuntimeError too: both loops raise it for a descriptor that was closed behind a transport's back
-            failures[address] = error
-            return None
-
-    async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-        # Named in full: asyncio, which sets TCP_NODELAY as well, does so only where the protocol is.
-        sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or every streamed upload waits for an ACK
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option in _PROBES:
-                try:
-                    sock.setsockopt(*option)
-                except OSError:  # known to Python, but not to this system
-                    pass
-            self._set_options(sock)
+            sock = _new_socket(address.family)
+            if self._options:
+                self._set_options(sock)
             if self._local is not None:
                 _bind(sock, self._local)
             if not _connected_at_once(sock, address):
                 await loop.sock_connect(sock, _with_scope(address, loop))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+            return sock
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, Exception):
+                raise
+            failures[address] = error  # a RuntimeError perhaps: both loops raise it for a descriptor closed behind a transport's back
+            return None
 
     # -- Unix sockets
 
@@ -254,6 +248,40 @@ def _listed(failures: dict[Address, Exception]) -> str:
     return "; ".join(f"{address.text}: {reason(error)}" for address, error in failures.items())
 
 
+class _IPv4Socket(socket.socket):
+    """Says at once what `socket` makes a new member of an enumeration for: the loops ask four times a connection."""
+
+    __slots__ = ()
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
+
+
+class _IPv6Socket(socket.socket):
+    __slots__ = ()
+    family = socket.AF_INET6
+    type = socket.SOCK_STREAM
+
+
+def _new_socket(family: int) -> socket.socket:
+    # Named in full: asyncio, which sets TCP_NODELAY as well, does so only where the protocol is.
+    kind = _IPv4Socket if family == socket.AF_INET else _IPv6Socket
+    sock = kind(family, _STREAM, socket.IPPROTO_TCP)
+    try:
+        if _STREAM == socket.SOCK_STREAM:
+            sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or every streamed upload waits for an ACK
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in _PROBES:
+            try:
+                sock.setsockopt(*option)
+            except OSError:  # known to Python, but not to this system
+                pass
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _bind(sock: socket.socket, local: Address) -> None:
     host, port = local.sockaddr[:2]
     if port == 0 and _BIND_ADDRESS_NO_PORT is not None:
@@ -273,16 +301,13 @@ def _connected_at_once(sock: socket.socket, address: Address) -> bool:
     """Begin to connect; True where that is all: a peer on this very machine has answered by then, and the loop needn't watch for it."""
     if sys.platform != "linux":  # elsewhere a connect under way isn't begun anew in peace
         return False
-    try:
-        sock.connect(address.sockaddr)
-    except BlockingIOError:
-        poll = select.poll()
-        poll.register(sock.fileno(), select.POLLOUT)
-        if not poll.poll(0):
+    failed = sock.connect_ex(address.sockaddr)
+    if failed in _UNDER_WAY:
+        failed = sock.connect_ex(address.sockaddr)  # asked again, the system tells how it stands
+        if failed in _UNDER_WAY:
             return False
-        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if failed:
-            raise OSError(failed, os.strerror(failed)) from None
+    if failed:
+        raise OSError(failed, os.strerror(failed))
     return True
 
 

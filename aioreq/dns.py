@@ -45,6 +45,12 @@ class Address(NamedTuple):
 _Key: TypeAlias = tuple[str, int]
 
 
+class _Literal(NamedTuple):
+    family: int
+    text: str
+    scope: str | None  # an interface's name, or its number
+
+
 class _Failure(NamedTuple):
     message: str
     cause: BaseException | None
@@ -78,16 +84,10 @@ class Names:
 
     async def lookup(self, host: str, port: int) -> list[Address]:
         """The addresses of a host in the resolver's order, at least one; a literal address is its own. Errors: DNSError."""
-        key = (host, port)
-        known = self._recall(key)
+        known = self.known(host, port)
         if known is not None:
             return known
-        literal = _literal(host)
-        if literal is not None:
-            try:
-                return [_address(literal, port)]
-            except OSError as error:
-                raise DNSError(f"host {host!r:.100}: {error}") from error
+        key = (host, port)
         loop = asyncio.get_running_loop()
         flight = self._flights.get((loop, key))
         if flight is None:
@@ -106,6 +106,16 @@ class Names:
             # One for each waiter: errors carry their request and their traceback.
             raise DNSError(outcome.message) from outcome.cause
         return outcome.copy()
+
+    def known(self, host: str, port: int) -> list[Address] | None:
+        """The addresses of a literal or of a remembered name; None where the resolver has to be asked. Errors: DNSError."""
+        literal = _literal(host)
+        if literal is None:
+            return self._recall((host, port))
+        try:
+            return [_address(literal, port)]
+        except OSError as error:
+            raise DNSError(f"host {host!r:.100}: {error}") from error
 
     def forget(self, host: str, port: int) -> None:
         """Nobody answers at these addresses: the next lookup asks the resolver again."""
@@ -153,7 +163,7 @@ class Names:
             try:
                 if not isinstance(each, str):  # numbers and bytes are addresses to `ip_address`
                     raise TypeError("not text")
-                address = _address(ip_address(each), port)
+                address = _address(_parts(ip_address(each)), port)
             except (TypeError, ValueError):
                 return _Failure(f"{self._resolver_name()} answered {each!r:.100} for host {host!r}: that is no IP address as text", None)
             except OSError as error:
@@ -167,18 +177,24 @@ class Names:
 
 
 @lru_cache(maxsize=256)
-def _literal(host: str) -> IPv4Address | IPv6Address | None:
+def _literal(host: str) -> _Literal | None:
     try:
-        return ip_address(host)
+        return _parts(ip_address(host))
     except ValueError:
         return None
 
 
-def _address(literal: IPv4Address | IPv6Address, port: int) -> Address:
-    if isinstance(literal, IPv4Address):
-        return Address(socket.AF_INET, (str(literal), port))
+def _parts(ip: IPv4Address | IPv6Address) -> _Literal:
+    if isinstance(ip, IPv4Address):
+        return _Literal(socket.AF_INET, str(ip), None)
+    return _Literal(socket.AF_INET6, str(ip).partition("%")[0], ip.scope_id)
+
+
+def _address(literal: _Literal, port: int) -> Address:
+    if literal.family == socket.AF_INET:
+        return Address(literal.family, (literal.text, port))
     # The interface goes as a number: asyncio would look up an address that names it, in its executor.
-    return Address(socket.AF_INET6, (str(literal).partition("%")[0], port, 0, _interface(literal.scope_id)))
+    return Address(literal.family, (literal.text, port, 0, _interface(literal.scope)))
 
 
 def _interface(scope: str | None) -> int:

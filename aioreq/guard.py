@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from inspect import iscoroutinefunction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -24,55 +24,57 @@ _Network = IPv4Network | IPv6Network
 
 # The IANA IPv4 and IPv6 Special-Purpose Address Registries and what stands beside them: multicast, reserved. A table of our own, since
 # what ipaddress takes for global differs between patch releases of Python. An address is named by the first block that holds it.
-_SPECIAL: tuple[tuple[_Network, str], ...] = tuple(
-    (ip_network(block), why)
-    for block, why in {
-        "0.0.0.0/8": "this network (RFC 791)",
-        "10.0.0.0/8": "private (RFC 1918)",
-        "100.64.0.0/10": "shared by a carrier's customers (RFC 6598)",
-        "127.0.0.0/8": "loopback (RFC 1122)",
-        # In no registry: looks public, but answers from inside Azure's virtual machines alone, with their secrets.
-        "168.63.129.16/32": "Azure's host of a virtual machine",
-        "169.254.0.0/16": "link-local (RFC 3927), where clouds keep their metadata",
-        "172.16.0.0/12": "private (RFC 1918)",
-        "192.0.0.0/24": "for protocols of the IETF (RFC 6890)",
-        "192.0.2.0/24": "for documentation (RFC 5737)",
-        "192.88.99.0/24": "of 6to4 relays (RFC 7526)",
-        "192.168.0.0/16": "private (RFC 1918)",
-        "198.18.0.0/15": "for benchmarks (RFC 2544)",
-        "198.51.100.0/24": "for documentation (RFC 5737)",
-        "203.0.113.0/24": "for documentation (RFC 5737)",
-        "224.0.0.0/4": "multicast (RFC 5771)",
-        "255.255.255.255/32": "broadcast (RFC 919)",
-        "240.0.0.0/4": "reserved (RFC 1112)",
-        "::/128": "unspecified (RFC 4291)",
-        "::1/128": "loopback (RFC 4291)",
-        "::/96": "IPv4-compatible (RFC 4291)",
-        "::ffff:0:0/96": "IPv4-mapped (RFC 4291)",
-        "::ffff:0:0:0/96": "IPv4-translated (RFC 2765)",
-        "64:ff9b::/96": "NAT64 (RFC 6052)",
-        "64:ff9b:1::/48": "local NAT64 (RFC 8215)",
-        "100::/64": "for discarding (RFC 6666)",
-        "100:0:0:1::/64": "a dummy (RFC 9780)",
-        "2001::/32": "Teredo (RFC 4380)",
-        "2001::/23": "for protocols of the IETF (RFC 2928)",
-        "2001:db8::/32": "for documentation (RFC 3849)",
-        "2002::/16": "6to4 (RFC 3056)",
-        "3fff::/20": "for documentation (RFC 9637)",
-        "5f00::/16": "of segment routing (RFC 9602)",
-        "fc00::/7": "private (RFC 4193)",
-        "fe80::/10": "link-local (RFC 4291)",
-        "fec0::/10": "site-local (RFC 3879)",
-        "ff00::/8": "multicast (RFC 4291)",
-        # Global unicast is 2000::/3; the rest is not given out.
-        "::/3": "not global unicast (RFC 4291)",
-        "4000::/2": "not global unicast (RFC 4291)",
-        "8000::/1": "not global unicast (RFC 4291)",
-    }.items()
-)
+_SPECIAL = {
+    "0.0.0.0/8": "this network (RFC 791)",
+    "10.0.0.0/8": "private (RFC 1918)",
+    "100.64.0.0/10": "shared by a carrier's customers (RFC 6598)",
+    "127.0.0.0/8": "loopback (RFC 1122)",
+    # In no registry: looks public, but answers from inside Azure's virtual machines alone, with their secrets.
+    "168.63.129.16/32": "Azure's host of a virtual machine",
+    "169.254.0.0/16": "link-local (RFC 3927), where clouds keep their metadata",
+    "172.16.0.0/12": "private (RFC 1918)",
+    "192.0.0.0/24": "for protocols of the IETF (RFC 6890)",
+    "192.0.2.0/24": "for documentation (RFC 5737)",
+    "192.88.99.0/24": "of 6to4 relays (RFC 7526)",
+    "192.168.0.0/16": "private (RFC 1918)",
+    "198.18.0.0/15": "for benchmarks (RFC 2544)",
+    "198.51.100.0/24": "for documentation (RFC 5737)",
+    "203.0.113.0/24": "for documentation (RFC 5737)",
+    "224.0.0.0/4": "multicast (RFC 5771)",
+    "255.255.255.255/32": "broadcast (RFC 919)",
+    "240.0.0.0/4": "reserved (RFC 1112)",
+    "::/128": "unspecified (RFC 4291)",
+    "::1/128": "loopback (RFC 4291)",
+    "::/96": "IPv4-compatible (RFC 4291)",
+    "::ffff:0:0/96": "IPv4-mapped (RFC 4291)",
+    "::ffff:0:0:0/96": "IPv4-translated (RFC 2765)",
+    "64:ff9b::/96": "NAT64 (RFC 6052)",
+    "64:ff9b:1::/48": "local NAT64 (RFC 8215)",
+    "100::/64": "for discarding (RFC 6666)",
+    "100:0:0:1::/64": "a dummy (RFC 9780)",
+    "2001::/32": "Teredo (RFC 4380)",
+    "2001::/23": "for protocols of the IETF (RFC 2928)",
+    "2001:db8::/32": "for documentation (RFC 3849)",
+    "2002::/16": "6to4 (RFC 3056)",
+    "3fff::/20": "for documentation (RFC 9637)",
+    "5f00::/16": "of segment routing (RFC 9602)",
+    "fc00::/7": "private (RFC 4193)",
+    "fe80::/10": "link-local (RFC 4291)",
+    "fec0::/10": "site-local (RFC 3879)",
+    "ff00::/8": "multicast (RFC 4291)",
+    # Global unicast is 2000::/3; the rest is not given out.
+    "::/3": "not global unicast (RFC 4291)",
+    "4000::/2": "not global unicast (RFC 4291)",
+    "8000::/1": "not global unicast (RFC 4291)",
+}
 _LAST_32_BITS = tuple(ip_network(block) for block in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48"))
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # RFC 5214 section 6.1: the upper half of an interface identifier, an IPv4 address below
+
+
+@cache
+def _special_blocks() -> tuple[tuple[_Network, str], ...]:
+    return tuple((ip_network(block), why) for block, why in _SPECIAL.items())  # not at the start of a program that has no guard
 
 
 @runtime_checkable
@@ -273,7 +275,7 @@ def _literal(text: str) -> _Address | None:
 
 def _special(address: _Address) -> str | None:
     """The block that makes an address other than global unicast, and what that block is for."""
-    for block, why in _SPECIAL:
+    for block, why in _special_blocks():
         if address in block:
             return f"in {block}: {why}"
     if isinstance(address, IPv6Address):

@@ -6,18 +6,21 @@ Text is UTF-8 with surrogateescape both ways, so that any bytes a peer sent can 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from multidict import MultiMapping
 
 from .errors import InvalidHeader
 
-__all__ = ["HeaderTypes", "checked_name", "checked_value", "field_pairs", "text"]
+__all__ = ["Fields", "HeaderTypes", "checked_name", "checked_value", "field_pairs", "text"]
 
 HeaderTypes: TypeAlias = (
     Mapping[str, str | None] | Mapping[bytes, bytes | None] | Iterable[tuple[str | bytes, str | bytes | None]] | MultiMapping[str]
 )
+
+# Received fields: (name, value) pairs in order. The compiled parser makes them when somebody looks at them; its `find` needs none.
+Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (field values: HTAB, SP, visible characters, obs-text).
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")

@@ -6,6 +6,7 @@ had enough says so by `Connection: close`, which binds.
 
 from __future__ import annotations
 
+from .headers import Fields
 from .parser import find
 
 __all__ = ["kept_for"]
@@ -15,7 +16,7 @@ _DIGITS = 9  # more of them are no promise
 INFINITE = float("inf")
 
 
-def kept_for(fields: list[tuple[bytes, bytes]]) -> float:
+def kept_for(fields: Fields) -> float:
     """Seconds for which a connection may idle and still be used; infinite where the server says nothing.
 
     A second before the server's time is up, and at most half of it, is left for the way: a request that meets the server's close could

@@ -16,7 +16,7 @@ from yarl import URL
 
 from .config import TLS, UNSET, Limits, Retry, Timeout, Unset, check_count
 from .errors import AioreqError
-from .headers import HeaderTypes, field_pairs
+from .headers import Fields, HeaderTypes, field_pairs
 from .request_body import Content, StreamedBody, encode_content
 from .request_head import EMPTY, HeaderBlock, is_continue
 from .response import Response, ResponseHead, StreamResponse
@@ -33,6 +33,7 @@ AuthTypes = Any  # (user, password) or a value of aioreq.auth: checked where it 
 
 # The options of a request that are terms; what it names itself holds whoever sends it.
 OWN_TERMS = ("timeout", "max_body", "retry", "verify", "tls", "proxy", "follow_redirects", "max_redirects", "raise_for_status")
+_OPTIONS = {"tls": "verify", "proxies": "proxy"}  # terms that an option of another name makes, which then no longer holds
 _LIMITS = Limits()
 # Of a request that no client has settled.
 _UNSETTLED = Terms(timeout=Timeout(), limits=_LIMITS, retry=Retry(attempts=0), tls=TLS(), dialer=None, max_body=_LIMITS.body)
@@ -62,7 +63,9 @@ class _Term(Generic[T]):
     def __set__(self, request: Request, value: Any) -> None:
         if self._of is not None:
             value = self._of(value)
-        request.own_terms = {**(request.own_terms or {}), self._name: value}
+        own = {**(request.own_terms or {}), self._name: value}
+        own.pop(_OPTIONS.get(self._name, ""), None)
+        request.own_terms = own
         request.terms = replace(request.terms, **{self._name: value})
 
 
@@ -333,7 +336,7 @@ class Request:
                 raise TypeError(f"Request has no {name!r} to replace")
         return copy
 
-    def inform(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+    def inform(self, status: int, fields: Fields) -> None:
         """Tell whoever asked for it that a 1xx has come."""
         callback = None if self._extensions is None else self._extensions.get("informational")
         if callback is not None:

@@ -33,14 +33,16 @@ import logging
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from .headers import Fields
+
 __all__ = ["IMPLEMENTATION", "ChunkedDecoder", "Receiver", "ResponseParser", "find"]
 
 
 class Receiver(Protocol):
     """What a parser calls. An exception raised here comes out of `feed`, and the parser is broken."""
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], /) -> bool | None:
-        """A head is complete: of the final response, or of a 1xx before it. `version` is "1.1" or "1.0"; the list is the receiver's.
+    def on_head(self, version: str, status: int, reason: bytes, fields: Fields, /) -> bool | None:
+        """A head is complete: of the final response, or of a 1xx before it. `version` is "1.1" or "1.0".
 
         True: a body of declared length is wanted whole. The parser then gathers it where it isn't in one feed with its head.
         """
@@ -48,7 +50,7 @@ class Receiver(Protocol):
     def on_body(self, data: bytes, /) -> None:
         """A piece of the body, never empty: one a feed, however many chunks it came in; the whole of one that was gathered."""
 
-    def on_end(self, trailers: list[tuple[bytes, bytes]], /) -> None:
+    def on_end(self, trailers: Fields, /) -> None:
         """The response is whole."""
 
 

@@ -6,12 +6,14 @@ Never opens a connection itself, never reads one; who may have which is kept acc
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from time import perf_counter
 
 from .config import IDEMPOTENT, TLS, Limits
 from .connection import Connection
 from .connector import Connector, Route
+from .deadlines import CLOCK_SLACK, INFINITE
 from .dialer import Dialer
 from .errors import (
     AioreqError,
@@ -26,7 +28,7 @@ from .errors import (
 from .loop_end import LoopEnd
 from .models import Request, Response, StreamResponse
 from .request_head import serialize
-from .slots import Queue, Slot, Slots
+from .slots import Queue, Slot, Slots, Waiter
 from .terms import Terms
 from .transfer import Opening
 from .urls import Origin
@@ -54,7 +56,10 @@ class Pool:
         self.calls = 0  # calls of the client under way on this loop: it counts them here, and calls `call_ended` while `draining`
         self.waiting = 0
         self.loop_end: LoopEnd | None = None  # closes the pool with its loop
-        self._opening: set[asyncio.Timeout] = set()  # the time limits of the connections being opened
+        # The time limits of the connections being opened, and the one timer for all of them: few are ever reached.
+        self._opening: dict[asyncio.Timeout, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = INFINITE
         self._asleep: set[asyncio.Future[None]] = set()  # calls that pause between two attempts
         self._quiet: list[Callable[[], None]] = []  # called once nothing is under way any more
 
@@ -76,14 +81,20 @@ class Pool:
             # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
             resendable = request.method in IDEMPOTENT and (request.body is None or request.replayable)
             connection = self.slots.take_idle(route, resendable) or await self._acquire(route, request)
-            reused = connection.served
-            try:
-                return await connection.exchange(request, head, close_asked)
-            except ConnectionLost as error:
-                if not reused or error.response_started or not resendable or not request.replayable or self.closed:
-                    raise
-            connection = await self._acquire(route, request, fresh=True)
-            return await connection.exchange(request, head, close_asked)
+            while True:
+                reused = connection.served
+                future = connection.begin(request, head, close_asked)
+                try:
+                    return await future
+                except BaseException as error:
+                    connection.abandon(future)
+                    if not isinstance(error, ConnectionLost) or not reused or error.response_started or not resendable:
+                        raise
+                    if not request.replayable or self.closed:
+                        raise
+                finally:
+                    del future  # it would hold the error, whose traceback holds this frame
+                connection = await self._acquire(route, request, fresh=True)
         except AioreqError as error:
             if error.request is None:
                 error.request = request  # the one that failed: behind redirects another than the client's
@@ -93,9 +104,11 @@ class Pool:
         """Where a request of these terms goes, remembered there."""
         proxy = None if terms.proxies is None else terms.proxies.choose(origin)
         tls = terms.tls or _TLS  # type: ignore[truthy-bool]
-        if len(terms.routes) >= _ROUTES:
-            terms.routes.clear()
-        route = terms.routes[origin] = Route(origin, tls if origin.scheme == "https" else None, terms.dialer or self.dialer, proxy)
+        route = Route(origin, tls if origin.scheme == "https" else None, terms.dialer or self.dialer, proxy)
+        if terms.dialer is not None:  # else they are nobody's, and the way is this pool's alone: another one's has its own guard
+            if len(terms.routes) >= _ROUTES:
+                terms.routes.clear()
+            terms.routes[origin] = route
         return route
 
     async def _acquire(self, route: Route, request: Request, fresh: bool = False) -> Connection:
@@ -141,8 +154,12 @@ class Pool:
         due = None if connect is None else began + connect
         total = None if request.deadline is None else request.deadline.start(began)
         total_first = total is not None and (due is None or total < due)
-        limit = asyncio.timeout_at(total if total_first else due)
-        self._opening.add(limit)
+        if total_first:
+            due = total
+        limit = asyncio.timeout(None)
+        self._opening[limit] = INFINITE if due is None else due
+        if due is not None and due < self._armed:
+            self._watch(due)
         opening = Opening()
         try:
             async with limit:
@@ -158,7 +175,7 @@ class Pool:
                 raise TotalTimeout(f"{total_limit}: no connection to {queue.route} yet, {at}") from error
             raise ConnectTimeout(f"no connection to {queue.route} within {connect:g} s: {at}") from error
         finally:
-            self._opening.discard(limit)
+            del self._opening[limit]
         if self.closed:
             connection.close()
             raise ClientClosed("the client was closed while a connection was being made", request=request)
@@ -168,6 +185,27 @@ class Pool:
         self.slots.add(connection, queue)
         connection.opening = opening
         return connection
+
+    def _watch(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = due
+        self._timer = self.loop.call_at(due, _look, weakref.ref(self))  # it stays when all is opened: it must not keep the pool
+
+    def expire(self) -> None:
+        """Give up openings whose time has come, and come back for the next one."""
+        self._timer, self._armed = None, INFINITE
+        now = self.loop.time()
+        following = INFINITE
+        for limit, due in self._opening.items():
+            if limit.expired():
+                continue
+            if due <= now + CLOCK_SLACK:
+                limit.reschedule(now)
+            elif due < following:
+                following = due
+        if following < INFINITE:
+            self._watch(following)
 
     async def _wait(self, queue: Queue, request: Request) -> Connection | Slot:
         slots, limits = self.slots, self.limits
@@ -183,11 +221,13 @@ class Pool:
         due = None if limit is None else began + limit
         total = None if request.deadline is None else request.deadline.at
         total_first = total is not None and (due is None or total < due)
+        if total_first:
+            due = total
         waiter = slots.join(queue)
+        timer = None if due is None else self.loop.call_at(due, _expire, waiter)
         self.waiting += 1
         try:
-            async with asyncio.timeout_at(total if total_first else due):
-                return await waiter
+            return await waiter
         except BaseException as error:
             # Told before it gives up its place: with the last one of a queue that goes too.
             full = _holders(slots, queue) if isinstance(error, TimeoutError) else ""
@@ -199,6 +239,8 @@ class Pool:
                 f"no connection slot for {queue.route} became free within {self.loop.time() - began:.3f} s: {full}", request=request
             ) from error
         finally:
+            if timer is not None:
+                timer.cancel()
             self.waiting -= 1
 
     async def pause(self, seconds: float) -> None:
@@ -237,6 +279,9 @@ class Pool:
         for limit in self._opening:
             if not limit.expired():
                 limit.reschedule(self.loop.time())
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.slots.close(self.call_ended)
         self.call_ended()
         loop_end, self.loop_end = self.loop_end, None
@@ -247,6 +292,18 @@ class Pool:
 def _wake(asleep: asyncio.Future[None]) -> None:
     if not asleep.done():
         asleep.set_result(None)
+
+
+def _look(pool: weakref.ref[Pool]) -> None:
+    alive = pool()
+    if alive is not None:
+        alive.expire()
+
+
+def _expire(waiter: Waiter) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+        waiter.exception()  # known, should the request be cancelled in this very turn
 
 
 def _holders(slots: Slots, queue: Queue) -> str:

@@ -14,7 +14,7 @@ from yarl import URL
 from . import threads
 from .encodings import Decoder, decode_all, decoder_for
 from .errors import AioreqError, DecodeError, StatusError
-from .headers import text
+from .headers import Fields, text
 from .parser import find
 from .response_body import Pieces, ResponseBody
 from .response_headers import ResponseHeaders
@@ -58,7 +58,7 @@ class ResponseHead:
         version: str,
         status: int,
         reason: bytes,
-        fields: list[tuple[bytes, bytes]],
+        fields: Fields,
         transfer: Transfer | None = None,
     ) -> None:
         self.request = request
@@ -134,7 +134,7 @@ class ResponseHead:
         return content.decode(self._encoding_of(content), "replace")
 
     def _json_of(self, content: bytes, loads: Callable[[bytes], Any] | None) -> Any:
-        loads = loads or self.json_loads or self.request.terms.json_loads
+        loads = loads or self.json_loads
         if loads is None:
             import json  # not at the start of a program that reads none
 
@@ -171,9 +171,9 @@ class Response(ResponseHead):
         version: str,
         status: int,
         reason: bytes,
-        fields: list[tuple[bytes, bytes]],
+        fields: Fields,
         raw: bytes = b"",
-        trailers: list[tuple[bytes, bytes]] | None = None,
+        trailers: Fields | None = None,
         transfer: Transfer | None = None,
     ) -> None:
         super().__init__(request, version, status, reason, fields, transfer)
@@ -262,7 +262,7 @@ class StreamResponse(ResponseHead):
         version: str,
         status: int,
         reason: bytes,
-        fields: list[tuple[bytes, bytes]],
+        fields: Fields,
         body: ResponseBody,
         transfer: Transfer | None = None,
     ) -> None:

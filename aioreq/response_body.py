@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from .encodings import Decoder
 from .errors import AioreqError, IncompleteBody, LimitExceeded, LocalProtocolError
+from .headers import Fields
 
 if TYPE_CHECKING:
     from .models import Request
@@ -61,7 +62,7 @@ class ResponseBody:
         self._loop = loop
         self.expected = expected
         self.received = 0
-        self.trailers: list[tuple[bytes, bytes]] = []
+        self.trailers: Fields = []
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -89,7 +90,7 @@ class ResponseBody:
             self._source.pause_body()
         self._wake()
 
-    def end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def end(self, trailers: Fields) -> None:
         """The body is whole."""
         self.trailers = trailers
         self._finish(None)

@@ -7,7 +7,7 @@ from typing import TypeVar, overload
 
 from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping, istr
 
-from .headers import text
+from .headers import Fields, text
 from .parser import find
 
 __all__ = ["ResponseHeaders"]
@@ -24,7 +24,7 @@ class ResponseHeaders(MultiMapping[str]):
 
     __slots__ = ("_mapping", "raw")
 
-    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, raw: Fields) -> None:
         self.raw = raw
         self._mapping: CIMultiDictProxy[str] | None = None
 

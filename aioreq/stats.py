@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .connection import INFINITE
 from .connector import Route
+from .deadlines import INFINITE
 from .slots import Queue, Slots
 from .urls import authority
 

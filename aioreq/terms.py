@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .config import TLS, Limits, Retry, Timeout
 
@@ -32,6 +31,5 @@ class Terms:
     follow_redirects: bool = True
     max_redirects: int = 20
     raise_for_status: bool = False
-    json_loads: Callable[[bytes], Any] | None = None
     # What the pool made of them for each origin. Of no copy: another tls or proxy leads elsewhere.
     routes: dict[Origin, Route] = field(default_factory=dict, init=False, repr=False)

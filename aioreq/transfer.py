@@ -31,6 +31,9 @@ class ConnectionInfo:
     close_delimited: bool = False
 
 
+_NOTHING_KNOWN = ConnectionInfo()
+
+
 @dataclass(frozen=True, slots=True)
 class Timings:
     """Where the time of an exchange went, in seconds: of the last one, after redirects and retries.
@@ -92,11 +95,14 @@ class Transfer:
     is still being sent; `started` (the final response's first byte) and `ended` are 0.0 until then.
     """
 
-    # Neither slots nor an __init__: there is one for each exchange, and most set but three of these.
-    info = ConnectionInfo()
-    opening: Opening | None = None
-    queued = began = sent = started = ended = 0.0
-    close_delimited = False
+    __slots__ = ("began", "close_delimited", "ended", "info", "opening", "queued", "sent", "started")
+
+    def __init__(self, info: ConnectionInfo = _NOTHING_KNOWN, began: float = 0.0) -> None:
+        self.info = info
+        self.began = began
+        self.opening: Opening | None = None
+        self.queued = self.sent = self.started = self.ended = 0.0
+        self.close_delimited = False
 
     @property
     def connection(self) -> ConnectionInfo:

@@ -15,7 +15,7 @@ from .auth import PasswordAuth, parse_challenges
 from .config import Limits
 from .dialer import Dialer, reason
 from .errors import ConnectError, GuardError, ProtocolError, ProxyError
-from .headers import text
+from .headers import Fields, text
 from .parser import ResponseParser
 from .proxies import Proxy
 from .request_head import checked_host, connect_head
@@ -41,6 +41,8 @@ async def dial_proxy(loop: asyncio.AbstractEventLoop, proxy: Proxy, origin: Orig
 
 
 def _check(proxy: Proxy, origin: Origin, dialer: Dialer) -> None:
+    if dialer.unix_socket is not None:  # that a request set: whoever listens there would be sent what is the proxy's
+        raise ValueError(f"give unix_socket= or a request's proxies, not both: proxy {proxy} isn't looked for at a Unix socket")
     if dialer.guard is not None and not dialer.guard.admits_proxy(proxy.host, proxy.port):
         raise GuardError(
             f"the guard refuses proxy {proxy} on the way to {_name(origin)}: a proxy looks names up itself, where no guard sees it; "
@@ -61,7 +63,7 @@ class Tunnel(asyncio.Protocol):
         # A result in both cases: an exception that nobody comes to fetch would be complained about.
         self._answer: asyncio.Future[ProxyError | None] = loop.create_future()
         self._began: float | None = None
-        self._head: tuple[int, bytes, list[tuple[bytes, bytes]]] | None = None
+        self._head: tuple[int, bytes, Fields] | None = None
         self._text = b""
 
     async def open(self, opening: Opening) -> asyncio.Transport:
@@ -136,14 +138,14 @@ class Tunnel(asyncio.Protocol):
 
     # -- the parser's side
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, version: str, status: int, reason: bytes, fields: Fields) -> None:
         if status >= 200 or status == 101:
             self._head = (status, reason, fields)
 
     def on_body(self, data: bytes) -> None:
         self._text = (self._text + data)[:_SHOWN]
 
-    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_end(self, trailers: Fields) -> None:
         pass
 
     # -- its errors
@@ -155,7 +157,7 @@ class Tunnel(asyncio.Protocol):
         after = "" if self._began is None else f", {self._loop.time() - self._began:.3f} s into the CONNECT handshake"
         return ProxyError(f"no tunnel to {_name(self._origin)}: proxy {self._proxy} {what}{after}", status=status)
 
-    def _refusal(self, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> ProxyError:
+    def _refusal(self, status: int, reason: bytes, fields: Fields) -> ProxyError:
         def values(name: bytes) -> list[str]:
             return [text(value) for own, value in fields if own.lower() == name]
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from aioreq.config import Limits
+from aioreq.headers import Fields
 from aioreq.parser import IMPLEMENTATION, ResponseParser
 
 from . import callgrind
@@ -60,14 +61,14 @@ WIRES: dict[str, tuple[str, bytes, tuple[int, int], int]] = {
 class Receiver:
     body = b""
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, version: str, status: int, reason: bytes, fields: Fields) -> None:
         self.fields = list(fields)
         self.body = b""
 
     def on_body(self, data: bytes) -> None:
         self.body = data
 
-    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_end(self, trailers: Fields) -> None:
         self.trailers = trailers
 
 

@@ -22,7 +22,7 @@ import aioreq
 PACKAGE = Path(aioreq.__file__).parent
 # The way of a request; the rest of the package stands on it, and has tests of its own.
 MODULES = (
-    *("client.py", "connection.py", "connector.py", "dialer.py", "dns.py", "pool.py", "request_body.py", "resolvers.py", "response.py"),
+    *("client.py", "connector.py", "dialer.py", "dns.py", "pool.py", "request_body.py", "resolvers.py", "response.py"),
     *("response_body.py", "threads.py", "tls.py", "tunnel.py", "upload.py"),
     *sorted(f"middlewares/{path.name}" for path in (PACKAGE / "middlewares").glob("*.py")),
 )
@@ -118,8 +118,9 @@ def _tasks_of(frame: types.FrameType) -> list[asyncio.Task[Any]]:
     if frame.f_code.co_filename in places():
         held = frame.f_locals
         match frame.f_code.co_name:
-            case "exchange" if (upload := held["self"]._upload) is not None and upload._task is not None:
-                return [upload._task]
+            case "send" if (connection := held.get("connection")) is not None:
+                upload = connection._upload
+                return [] if upload is None or upload._task is None else [upload._task]
             case "_race":
                 return list(held.get("running", ()))
             case "lookup" if (flight := held.get("flight")) is not None and flight.waiters == 1:  # more, and it outlives this one

@@ -50,7 +50,6 @@ SILENT = ["127.0.0.3"] if sys.platform == "linux" else []
 # Awaits at which nobody can be cancelled, and why.
 NEVER_SUSPEND = {
     ("_open", "async with limit"): "a time limit is entered and left without waiting",
-    ("_wait", "async with asyncio.timeout_at(total if total_first else due)"): "the same",
     ("__aexit__", "await response.close()"): "asynchronous for those who write `await`; it doesn't wait",
     ("__aexit__", "await self._context.__aexit__(kind, error, trace)"): "the same",
     ("resolve", "await self._channel().getaddrinfo(host, port=port, type=socket.SOCK_STREAM)"): "aiodns isn't always installed",

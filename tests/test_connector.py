@@ -95,13 +95,11 @@ async def test_a_family_that_is_missing_is_one_more_failure(
     server, client = served
 
     class NoIPv6(socket.socket):
-        def __init__(self, family: int = -1, *args: Any, **options: Any) -> None:
-            if family == socket.AF_INET6:
-                raise OSError(97, "Address family not supported by protocol")
-            super().__init__(family, *args, **options)
+        def __init__(self, *args: Any) -> None:
+            raise OSError(97, "Address family not supported by protocol")
 
     names.addresses = ("::1", "127.0.0.1")
-    monkeypatch.setattr(socket, "socket", NoIPv6)
+    monkeypatch.setattr("aioreq.dialer._IPv6Socket", NoIPv6)
     assert (await client.get(server.url.replace("127.0.0.1", "localhost") + "/id/1")).text == "1"
 
 

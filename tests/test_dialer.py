@@ -28,6 +28,7 @@ import aioreq.dialer
 from aioreq import Limits, PublicOnly, Retry, StaticResolver, Timeout
 from aioreq.dialer import ATTEMPT_DELAY, Dialer
 from aioreq.dns import Names
+from aioreq.proxies import Proxies
 from aioreq.testing import Server, httpbin
 from aioreq.transfer import Opening
 
@@ -616,6 +617,16 @@ async def test_every_request_goes_to_the_unix_socket(path: Path, kind: Callable[
             "localhost",
         ]
         assert server.accepted == (2 if tls else 3)  # one for each origin, reused
+
+
+@unix
+async def test_a_proxy_of_a_requests_own_is_not_looked_for_at_a_unix_socket(path: Path) -> None:
+    request = aioreq.Request("GET", "http://any.test/")
+    request.proxies = Proxies.of("http://user:secret@proxy.test")
+    async with Server(unix=path) as server, aioreq.Client(unix_socket=path, retry=0) as client:
+        with pytest.raises(ValueError, match=r"proxy\.test:80 isn't looked for at a Unix socket"):
+            await client.send(request)
+    assert server.accepted == 0
 
 
 @unix

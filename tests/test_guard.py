@@ -366,6 +366,14 @@ async def test_what_a_middleware_makes_has_the_caps_of_the_guard(server: Server)
                     await client.get(server.url)
 
 
+async def test_what_no_client_has_settled_goes_by_the_pool_that_sends_it(canary: Server) -> None:
+    async with Client() as client, Client(guard=PublicOnly()) as guarded:
+        assert (await client.pool().send(aioreq.Request("GET", f"{canary.url}/get"))).status == 200
+        with pytest.raises(GuardError):  # the way that it took there is no way from here
+            await guarded.pool().send(aioreq.Request("GET", f"{canary.url}/get"))
+    assert len(canary.requests) == 1
+
+
 async def test_what_another_client_has_sent_is_judged_when_a_middleware_sends_it(server: Server, canary: Server) -> None:
     async with Client() as unguarded:
         sent = (await unguarded.get(canary.url + "/id/1")).request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import tracemalloc
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from wires import INVALID, TWINS, VALID, Recorder, Verdict, every_split, judge, 
 import aioreq
 from aioreq.config import Limits
 from aioreq.faces import BufferedFace
+from aioreq.headers import Fields
 from aioreq.testing import Close, Pause, Reset, Server, Stall
 
 MIB = 1 << 20
@@ -30,7 +32,7 @@ class Whole(Recorder):
     """A receiver that wants each body in one piece."""
 
     def on_head(  # type: ignore[override]
-        self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]
+        self, version: str, status: int, reason: bytes, fields: Fields
     ) -> bool:
         super().on_head(version, status, reason, fields)
         return True
@@ -101,6 +103,19 @@ def test_large_bodies_grow_in_their_place(twin: Any, first: int, step: int) -> N
     assert recorder.events[1:] == [("body", BODY), ("end", [])]
     assert not parser.gathering
     assert parser.gathered == b""
+
+
+def test_the_room_of_a_body_that_was_handed_on_holds_its_memory(twin: Any) -> None:
+    parser, recorder = parser_in(twin, head_for(8) + b"abcd")
+    room = parser.room()
+    with memoryview(room) as view:
+        view[:4] = b"efgh"
+        parser.feed(room, 4)
+        assert recorder.events[1] == ("body", b"abcdefgh")
+        recorder.events.clear()
+        gc.collect()
+        assert bytes(view[:4]) == b"efgh"  # and not of memory that has gone
+    del view, room
 
 
 def test_feeding_and_reading_in_place_may_take_turns(twin: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import aioreq
-from aioreq import Client, Request, Response, StreamResponse
+from aioreq import Client, InvalidURL, Request, Response, StreamResponse
 from aioreq.middlewares import MiddleWare, default_middlewares
 from aioreq.testing import Reply, Server
 
@@ -362,3 +362,59 @@ async def test_requests_that_run_at_once_share_the_chain_and_nothing_else(server
 
         await asyncio.gather(*(call(n) for n in range(60)))
     assert len(watcher.seen) == 60
+
+
+async def test_what_is_wrong_is_told_where_the_response_is_awaited(server: Server) -> None:
+    """Also by the links that are no coroutines themselves: two at once, of which one can't be sent."""
+
+    class Both(MiddleWare):
+        async def process(self, request: Request, client: Client) -> Answer:
+            broken = [request.replace(url="http://h:0/"), request.replace(auth=5)]
+            one, *others = await asyncio.gather(
+                *[self.next_middleware.process(each, client) for each in (request, *broken)], return_exceptions=True
+            )
+            assert [type(other) for other in others] == [InvalidURL, TypeError]
+            assert isinstance(one, Response)
+            return one
+
+    async with Client(middlewares=(Both, "AuthenticationMiddleWare")) as client:
+        assert (await client.get(server.url + "/get")).status == 200
+
+
+async def test_a_subclass_may_have_a_request_of_its_own(server: Server) -> None:
+    class Signing(Client):
+        def request(self, method: str, url: Any, **options: Any) -> Any:
+            return super().request(method, url, headers={"X-Method": method}, **options)
+
+    async with Signing() as client:
+        for verb in ("GET", "POST", "DELETE"):
+            response: Response = await getattr(client, verb.lower())(server.url + "/anything")
+            assert response.request.headers["X-Method"] == verb
+
+
+async def test_a_link_that_answers_by_itself_is_read_by_the_clients_json(server: Server) -> None:
+    class Elsewhere(MiddleWare):
+        async def process(self, request: Request, client: Client) -> Answer:
+            return Response(Request("GET", "http://h/"), "1.1", 200, b"OK", [], b"[1]")
+
+    async with Client(middlewares=(Elsewhere,), json_loads=lambda body: body.decode()) as client:
+        assert (await client.get(server.url)).json() == "[1]"
+
+
+async def test_a_link_taken_out_of_its_chain_is_free_again() -> None:
+    marker = Marker()
+    client = Client(middlewares=(marker,))
+    assert names(client) == ["Marker"]
+    marker.next_middleware = None  # type: ignore[assignment]
+    assert not marker.linked
+    assert names(Client(middlewares=(marker,))) == ["Marker"]
+    await client.close()
+
+
+async def test_a_jar_of_ones_own_is_asked(server: Server) -> None:
+    class Fixed(aioreq.CookieJar):
+        def header(self, url: Any) -> str:
+            return "a=1"
+
+    async with Client(cookies=Fixed()) as client:
+        assert (await client.get(server.url + "/cookies")).json() == {"cookies": {"a": "1"}}

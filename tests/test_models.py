@@ -15,9 +15,11 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
+import aioreq
 from aioreq.config import UNSET, Retry, Timeout
 from aioreq.errors import ConnectionLost, DecodeError, IncompleteBody, InvalidURL, LimitExceeded, LocalProtocolError, StatusError
 from aioreq.models import Deadline, Request, Response, StreamResponse
+from aioreq.proxies import Proxies
 from aioreq.request_body import StreamedBody
 from aioreq.request_head import HeaderBlock, serialize
 from aioreq.response import _CHARSETS
@@ -238,6 +240,17 @@ def test_replace_keeps_what_the_client_settled() -> None:
     assert copy.deadline is request.deadline
     assert copy.terms is request.terms
     assert (copy.cookie, copy.max_body) == ("a=1", 7)
+
+
+def test_a_term_takes_the_place_of_the_options_that_made_it() -> None:
+    client = aioreq.Client(verify=False)
+    pinned, proxies = aioreq.TLS(server_hostname="other.test"), Proxies.of("http://b.test:1")
+    request = client.settings.new_request("GET", "https://h/", {"verify": False, "proxy": "http://a.test:1"})
+    request.tls, request.proxies = pinned, proxies
+    again = aioreq.Client().settings.settled_copy(request)
+    assert (again.tls, again.proxies) == (pinned, proxies)
+    request.proxies = None
+    assert aioreq.Client(proxy="http://c.test:1").settings.settled_copy(request).proxies is None
 
 
 def test_a_term_of_its_own_is_checked_and_holds_for_one_request() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import array
+import copy
 import gc
 import itertools
 import os
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -35,6 +37,7 @@ from wires import (
 import aioreq.parser
 from aioreq.config import Limits
 from aioreq.errors import LimitExceeded, RemoteProtocolError
+from aioreq.headers import Fields
 
 pytestmark = pytest.mark.no_loop
 
@@ -397,7 +400,7 @@ def test_bytes_before_expect_are_rest(twin: Any) -> None:
 
 def test_expect_in_on_end_goes_on_with_what_stands_behind(twin: Any) -> None:
     class Pipelining(Recorder):
-        def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+        def on_end(self, trailers: Fields) -> None:
             super().on_end(trailers)
             parser.expect("GET")
 
@@ -526,18 +529,40 @@ def test_what_was_fed_is_read_during_the_call_only(twin: Any) -> None:
         del error
 
 
-def test_fields_belong_to_the_receiver(twin: Any) -> None:
-    class Emptying(Recorder):
-        def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-            super().on_head(version, status, reason, list(fields))
-            fields.clear()
-
-    recorder = Emptying()
+def test_fields_outlive_their_parser(twin: Any) -> None:
+    recorder = Recorder()
     parser = twin.ResponseParser(recorder, DEFAULT)
-    for _ in range(2):
+    for number in range(3):
         parser.expect("GET")
-        parser.feed(CHUNKED + b"1\r\nx\r\n0\r\n\r\n")
-    assert recorder.events == [CHUNKED_HEAD, body(b"x"), end()] * 2
+        parser.feed(b"HTTP/1.1 200 OK\r\nA: %d\r\nContent-Length: 0\r\nX-Long: %b\r\n\r\n" % (number, b"x" * 3000 * number))
+    del parser
+    gc.collect()
+    for number, event in enumerate(recorder.events[::2]):
+        wanted = [(b"A", b"%d" % number), (b"Content-Length", b"0"), (b"X-Long", b"x" * 3000 * number)]
+        assert event[4] == wanted
+
+
+def test_fields_are_a_sequence(twin: Any) -> None:
+    recorder = Recorder()
+    parser = twin.ResponseParser(recorder, DEFAULT)
+    parser.expect("GET")
+    parser.feed(b"HTTP/1.1 200 OK\r\nA: 1\r\nb:\r\nA:  2 \r\nContent-Length: 0\r\n\r\n")
+    fields = recorder.events[0][4]
+    pairs = [(b"A", b"1"), (b"b", b""), (b"A", b"2"), (b"Content-Length", b"0")]
+    assert [twin.find(fields, name) for name in (b"a", b"b", b"content-length", b"c", b"content-lengthx")] == [b"1", b"", b"0", None, None]
+    assert (len(fields), list(fields), fields[1], fields[-1], fields[1:3]) == (4, pairs, pairs[1], pairs[3], pairs[1:3])
+    assert (repr(fields), fields.index(pairs[2]), fields.count(pairs[0])) == (repr(pairs), 2, 1)
+    assert fields == pairs
+    assert pairs == fields
+    assert fields != pairs[1:]
+    assert pairs[0] in fields
+    assert list(reversed(fields)) == pairs[::-1]
+    assert copy.deepcopy(fields) == pairs
+    assert pickle.loads(pickle.dumps(fields)) == pairs
+    with pytest.raises(TypeError):
+        hash(fields)
+    with pytest.raises(IndexError):
+        fields[4]
 
 
 # --- chunks without a message
@@ -551,7 +576,7 @@ def test_fields_belong_to_the_receiver(twin: Any) -> None:
         (b"3\r\nabc\r\n0\r\nA: b\r\nC:d\r\n\r\n", b"abc", [(b"A", b"b"), (b"C", b"d")]),
     ],
 )
-def test_chunked_decoder(twin: Any, wire: bytes, data: bytes, trailers: list[tuple[bytes, bytes]]) -> None:
+def test_chunked_decoder(twin: Any, wire: bytes, data: bytes, trailers: Fields) -> None:
     for cuts in every_split(wire + b"rest"):
         decoder = twin.ChunkedDecoder(DEFAULT)
         assert (decoder.done, decoder.trailers, decoder.feed(b"")) == (False, [], b"")

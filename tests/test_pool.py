@@ -576,7 +576,7 @@ async def test_origins_are_told_apart(server: Server) -> None:
 # -- the deadlines of one exchange are not another's
 
 
-async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: Server) -> None:
+async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a body wakes its reader; before that one runs, the connection may already serve somebody else."""
     server.route("/stall", Script((Stall(),)))
     more = asyncio.Event()
@@ -590,15 +590,14 @@ async def test_a_reader_that_wakes_late_leaves_the_next_exchange_alone(server: S
     async with client_with() as client, client.stream("GET", f"{server.url}/pieces") as response:
         body = response.iter_bytes()
         assert await anext(body) == b"a"
-        (connection,) = client.pool().slots.queue_of
-        receive, tasks = connection.received, []
+        receive, tasks = Connection.received, []
 
-        def received(data: Any, size: int = -1) -> None:
+        def received(connection: Connection, data: Any, size: int = -1) -> None:
             tasks.extend(together(client.post(f"{server.url}/stall", timeout=aioreq.Timeout(read=0.02))))
-            del connection.received
-            receive(data, size)
+            monkeypatch.undo()
+            receive(connection, data, size)
 
-        connection.received = received  # type: ignore[method-assign]
+        monkeypatch.setattr(Connection, "received", received)
         more.set()
         assert await anext(body) == b"b"
         with pytest.raises(aioreq.ReadTimeout):

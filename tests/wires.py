@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aioreq.config import Limits
+from aioreq.headers import Fields
 
 TWINS = ["compiled", "pure"]
 DEFAULT = Limits()
@@ -40,7 +41,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def on_head(self, version: str, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    def on_head(self, version: str, status: int, reason: bytes, fields: Fields) -> None:
         assert type(version) is str
         assert all(type(part) is bytes for part in (reason, *(part for pair in fields for part in pair)))
         self.events.append(("head", version, status, reason, fields))
@@ -53,7 +54,7 @@ class Recorder:
         else:
             self.events.append(("body", data))
 
-    def on_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
+    def on_end(self, trailers: Fields) -> None:
         self.events.append(("end", trailers))
 
 

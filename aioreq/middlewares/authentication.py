@@ -9,7 +9,7 @@ from ..auth import BasicAuth, PasswordAuth, answer, basic_header, parse_challeng
 from ..config import UNSET
 from ..headers import text
 from ..models import Request, Response, StreamResponse
-from .base import MiddleWare
+from .base import MiddleWare, raised
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -32,16 +32,19 @@ class AuthenticationMiddleWare(MiddleWare):
     def process(self, request: Request, client: Client) -> Coroutine[Any, Any, Response | StreamResponse]:
         """The response, with the proof that it wanted."""
         auth = request.auth
-        if auth is not None and not isinstance(auth, PasswordAuth):  # of a request that another link made
-            auth = None if auth is UNSET else credentials(auth)
-        if auth is None and (userinfo := request.parsed.userinfo) is not None:
-            auth = BasicAuth(*userinfo)
-        if auth is not None and not isinstance(auth, BasicAuth):
-            return self._answer(auth, request, client)
-        if auth is not None:
-            request.authorization = basic_header(auth.user, auth.password)
-        elif request.authorization is not None:
-            request.authorization = None
+        try:
+            if auth is not None and not isinstance(auth, PasswordAuth):  # of a request that another link made
+                auth = None if auth is UNSET else credentials(auth)
+            if auth is None and (userinfo := request.parsed.userinfo) is not None:
+                auth = BasicAuth(*userinfo)
+            if auth is not None and not isinstance(auth, BasicAuth):
+                return self._answer(auth, request, client)
+            if auth is not None:
+                request.authorization = basic_header(auth.user, auth.password)
+            elif request.authorization is not None:
+                request.authorization = None
+        except Exception as error:
+            return raised(error)
         return self.next_middleware.process(request, client)
 
     async def _answer(self, auth: PasswordAuth, request: Request, client: Client) -> Response | StreamResponse:

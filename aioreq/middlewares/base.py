@@ -32,7 +32,8 @@ class MiddleWare:
     @property
     def linked(self) -> bool:
         """Whether it stands in a chain."""
-        return not isinstance(self.next_middleware, _Nowhere)
+        link: MiddleWare | None = self.next_middleware
+        return link is not None and not isinstance(link, _Nowhere)
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         """The response to this request, by way of the links behind."""
@@ -54,8 +55,19 @@ class PoolMiddleWare(MiddleWare):
 
     def process(self, request: Request, client: Client) -> Coroutine[Any, Any, Response | StreamResponse]:
         """The response to one attempt."""
-        if request.terms.dialer is not client.settings.dialer:
-            # A link's own, or one that another client has sent: by this client's guard, caps, proxies and TLS, but without its credentials,
-            # which would come back at each redirect.
-            request = client.settings.settle(request.replace(), way_only=True)
-        return client.pool().send(request)
+        try:
+            if request.terms.dialer is not client.settings.dialer:
+                # A link's own, or one that another client has sent: by this client's guard, caps, proxies and TLS, but without its
+                # credentials, which would come back at each redirect.
+                request = client.settings.settle(request.replace(), way_only=True)
+            return client.pool().send(request)
+        except Exception as error:
+            return raised(error)
+
+
+async def raised(error: Exception) -> Response:
+    """What a `process` that is no coroutine gives for an error: it is told where the response is awaited, as by every link."""
+    try:
+        raise error
+    finally:
+        del error  # whose traceback holds this frame

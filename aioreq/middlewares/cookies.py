@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..cookies import cookie_header
+from ..cookies import CookieJar, cookie_header
 from ..models import Request, Response, StreamResponse
 from ..parser import find
 from .base import MiddleWare
@@ -20,7 +20,7 @@ class CookiesMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         jar = client.cookies
-        if jar.hosts or request.cookies:
+        if jar.hosts or request.cookies or type(jar) is not CookieJar:
             stored = jar.header(request.url)
             if own := request.cookies:
                 kept = [pair for pair in stored.split("; ") if pair.partition("=")[0] not in own] if stored else []

@@ -40,6 +40,7 @@ __all__ = ["Client", "StreamClient", "StreamContext"]
 _TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
 
 _VERBS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
+_NO_OPTIONS = RequestOptions()
 _LOOK_AGAIN = 0.5  # seconds after which a closing client looks whether the loops that it waits for still run
 
 
@@ -158,22 +159,23 @@ class Client:
 
         Errors: everything under `AioreqError`; the message tells who is at fault, in which phase and after how long.
         """
-        return self._respond(self.settings.new_request, method if method in _VERBS else _upper(method), url, options)
+        return self._respond(None, method if method in _VERBS else _upper(method), url, options)
 
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
         return StreamContext(self, self.settings.new_request(_upper(method), url, options))
 
-    def send(self, request: Request) -> Coroutine[Any, Any, Response]:
+    async def send(self, request: Request) -> Response:
         """The response to a `Request`: the client's headers, cookies, auth and base_url are added, the request's own win."""
-        return self._respond(self.settings.settled_copy, request)
+        response: Response = await self._respond(self.settings.settled_copy(request))
+        return response
 
     # -- one call
 
-    async def _respond(self, make: Callable[..., Request], *given: Any) -> Any:
-        """The response to the request that `make` gives: a Response, or a StreamResponse where that was asked for."""
-        # The request is made here and not before: what is wrong with it is raised where the call is awaited.
-        request = make(*given)
+    async def _respond(self, request: Request | None, method: str = "", url: str | URL = "", options: RequestOptions = _NO_OPTIONS) -> Any:
+        """The response to a settled request, else to one of these options: a Response, or a StreamResponse where that was asked for."""
+        if request is None:  # made here and not before: what is wrong with it is raised where the call is awaited
+            request = self.settings.new_request(method, url, options)
         began = perf_counter()  # uvloop's clock stands still within a turn and counts in milliseconds
         pool = self._latest
         if pool is None or pool.loop is not get_running_loop():  # never the latest one once the client is closed
@@ -210,7 +212,7 @@ class Client:
     async def start_stream(self, request: Request) -> StreamResponse:
         """The head of the response, its body still to be read; whoever calls this closes it. `stream` does so by itself."""
         request.stream = True
-        response: StreamResponse = await self._respond(_same, request)
+        response: StreamResponse = await self._respond(request)
         return response
 
     # -- lifecycle
@@ -370,7 +372,3 @@ def _upper(method: str) -> str:
     # A "head" would wait for a body that never comes; who means lower case sends a Request.
     given: Any = method
     return method.upper() if isinstance(given, str) and method.isascii() else method
-
-
-def _same(request: Request) -> Request:
-    return request

@@ -54,9 +54,9 @@ class Connection(Deadlines):
         "_future",
         "_head",
         "_interim",
+        "_most",
         "_parser",
         "_reading_paused",
-        "_size",
         "_trailers",
         "_transfer",
         "_write_paused",
@@ -95,7 +95,7 @@ class Connection(Deadlines):
         self._future: asyncio.Future[Response | StreamResponse] | None = None
         self._head: tuple[str, int, bytes, Fields] | None = None
         self._chunks: list[bytes] = []
-        self._size = 0
+        self._most = 0  # bytes that may still come of a body that is wanted whole
         self._body: ResponseBody | None = None
         self._trailers = _NO_TRAILERS
         self._transfer = Transfer(self.info)
@@ -161,15 +161,15 @@ class Connection(Deadlines):
 
     def _settle(self) -> None:
         """The response is whole: resolve it and give the connection back, or close it where anything is in doubt."""
-        request, future, body, head = self._request, self._future, self._body, self._head
+        request, head, body, transport, parser = self._request, self._head, self._body, self.transport, self._parser
         assert request is not None
-        assert self.transport is not None
-        parser = self._parser
-        reusable = parser.keep_alive and self._upload is None and not self._close_asked and not parser.rest() and not self.closed
+        assert transport is not None
+        reusable = parser.keep_alive and not (self._close_asked or self._upload or parser.rest() or self.closed)
         if body is None:
             assert head is not None
-            raw = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
             version, status, reason, fields = head
+            chunks, future = self._chunks, self._future
+            raw = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             response = Response(request, version, status, reason, fields, raw, self._trailers, self._transfer)
             self._clear()
             if future is not None and not future.done():
@@ -178,12 +178,12 @@ class Connection(Deadlines):
             trailers = self._trailers
             self._clear()
             body.end(trailers)
-        if reusable and not self.transport.is_closing():
+        if reusable and not transport.is_closing():
             self.served += 1
             self.idle_since = self.loop.time()
             if self._reading_paused:
                 self._reading_paused = False
-                self.transport.resume_reading()
+                transport.resume_reading()
             if self.owner is not None:
                 self.owner.freed(self)
         else:
@@ -206,7 +206,6 @@ class Connection(Deadlines):
         self._request = self._future = self._head = self._body = None
         self._ended = False
         self._chunks.clear()
-        self._size = 0
         self._trailers = _NO_TRAILERS
         self.gathers = False
         self._wanted_since = INFINITE
@@ -349,8 +348,9 @@ class Connection(Deadlines):
             self._transfer.close_delimited = True
         if not request.stream and 200 <= status < 300:
             self._head = (version, status, reason, fields)
-            if expected is not None and expected > request.max_body and request.method != "HEAD" and status != 204:
-                raise body_too_large(request.max_body)
+            most = self._most = request.terms.max_body
+            if expected is not None and expected > most and request.method != "HEAD" and status != 204:
+                raise body_too_large(most)
             return True
         if status == 101 and request.field("upgrade") is None:
             raise RemoteProtocolError(f"{self.peer} switches protocols (101), but nobody asked it to: the request has no Upgrade field")
@@ -371,9 +371,9 @@ class Connection(Deadlines):
         if self._body is not None:
             self._body.feed(data)
             return
-        self._size += len(data)
-        if self._size > self._request.max_body:
-            raise body_too_large(self._request.max_body)
+        self._most -= len(data)
+        if self._most < 0:
+            raise body_too_large(self._request.terms.max_body)
         self._chunks.append(data)
 
     def on_end(self, trailers: Fields) -> None:

@@ -176,7 +176,18 @@ class Response(ResponseHead):
         trailers: Fields | None = None,
         transfer: Transfer | None = None,
     ) -> None:
-        super().__init__(request, version, status, reason, fields, transfer)
+        # What ResponseHead.__init__ does, without another call: one is made for each exchange.
+        self.request = request
+        self.http_version = version
+        self.status = status
+        self.coding = None
+        self.redirects = ()
+        self.elapsed = 0.0
+        self.json_loads = None
+        self._reason = reason
+        self.fields = fields
+        self._headers = None
+        self._transfer = transfer
         self._raw = raw
         self._content: bytes | None = None
         self._trailers = trailers

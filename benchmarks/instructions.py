@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
+
+from .callgrind import of_one
 
 BODY = b'{"id":12345,"name":"small document","tags":["a","b","c"]}'.ljust(200)
 ANSWER = (
@@ -133,22 +128,9 @@ async def work(name: str, times: int) -> float:
     return (time.perf_counter() - began) / times * 1e6
 
 
-def instructions(name: str, times: int) -> int:
-    """Instructions of a whole process that makes so many requests."""
-    with tempfile.TemporaryDirectory() as directory:
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={directory}/out", sys.executable, "-m", __spec__.name]
-        environment = os.environ | {"PYTHONHASHSEED": "0"}
-        done = subprocess.run([*command, name, str(times)], capture_output=True, text=True, env=environment, check=False)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-        counted = re.search(r"^(?:summary|totals): (\d+)", Path(directory, "out").read_text(), re.MULTILINE)
-    assert counted is not None
-    return int(counted[1])
-
-
 def a_request(name: str) -> float:
-    """Instructions of one request: of two lengths the difference, so that nothing of the start is counted."""
-    return (instructions(name, LONG) - instructions(name, SHORT)) / (LONG - SHORT)
+    """Instructions of one request."""
+    return of_one(lambda times: ["-m", "benchmarks.instructions", name, str(times)], SHORT, LONG)
 
 
 def main() -> None:
@@ -159,8 +141,6 @@ def main() -> None:
     if arguments.client:
         print(f"{asyncio.run(work(arguments.client, arguments.times)):.2f} us a request")
         return
-    if shutil.which("valgrind") is None:
-        raise SystemExit("valgrind is missing (Debian: apt-get install valgrind)")
     counts = {name: a_request(name) for name in CLIENTS}
     for name, count in counts.items():
         print(f"{name:<10} {count:>10,.0f} instructions a request, {count - counts['bare']:>+10,.0f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ if not (ROOT / "benchmarks").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import alternate, chart, report, rounds  # noqa: E402
+from benchmarks import alternate, chart, instructions, report, rounds  # noqa: E402
 from benchmarks.clients import CLIENTS  # noqa: E402
 from benchmarks.parser import WIRES, run_aioreq  # noqa: E402
 from benchmarks.processes import Failed, measure  # noqa: E402
@@ -189,3 +190,20 @@ def test_a_cold_script_imports_no_more_than_it_needs() -> None:
     code = "import sys, benchmarks.cold; print([name for name in ('argparse', 'json', 'statistics') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- the client's own work
+
+
+@pytest.mark.longer
+@pytest.mark.skipif(sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11), reason="the line is drawn for CPython 3.11")
+@pytest.mark.skipif(IMPLEMENTATION != "compiled", reason="the line is drawn for the compiled parser")
+def test_a_warm_get_keeps_to_its_instructions() -> None:
+    """On a transport that answers inside `write()`, above the bare client there: counted, so that no machine's mood matters."""
+    if shutil.which("valgrind") is None:
+        if os.environ.get("AIOREQ_PEERS") == "required":
+            pytest.fail("valgrind is missing")
+        pytest.skip("valgrind is missing")
+    counts = {name: instructions.a_request(name) for name in instructions.CLIENTS}
+    assert counts["bare"] > 5_000
+    assert counts["aioreq"] - counts["bare"] < 58_000, counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -106,6 +107,30 @@ async def test_a_connection_that_was_not_made_in_time_leaves_its_slot() -> None:
             with pytest.raises(aioreq.ConnectTimeout):
                 await client.get(server.url)
             assert (await client.get(server.url)).text == "ok"
+
+
+async def test_connections_being_made_keep_their_own_limits() -> None:
+    """One timer stands for all of them: a later limit must not wait for it, nor an earlier one go by with it."""
+    limits: list[float | None] = [60, 0.3, None, 0.1, 0.5]
+
+    async def ask(client: aioreq.Client, url: str, limit: float | None) -> float:
+        began = time.monotonic()
+        with pytest.raises(aioreq.ConnectTimeout) as caught:
+            await client.get(url, timeout=Timeout(connect=limit))
+        assert says(caught.value, f"within {limit} s")
+        return time.monotonic() - began
+
+    with full_backlog() as port:
+        async with aioreq.Client(retry=0) as client:
+            url = f"http://127.0.0.1:{port}/"
+            asked = [asyncio.create_task(ask(client, url, limit)) for limit in limits]
+            waiting, ended = [asked[0], asked[2]], [asked[1], asked[3], asked[4]]
+            took = await asyncio.wait_for(asyncio.gather(*ended), 30)
+            assert all(seconds > limit - 0.01 for seconds, limit in zip(took, (0.3, 0.1, 0.5), strict=True))
+            assert not any(each.done() for each in waiting)
+            for each in waiting:
+                each.cancel()
+            await asyncio.wait(waiting)
 
 
 async def test_the_total_limit_holds_for_connecting_too() -> None:

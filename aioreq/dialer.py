@@ -307,7 +307,8 @@ def _connected_at_once(sock: socket.socket, address: Address) -> bool:
         if failed in _UNDER_WAY:
             return False
     if failed:
-        raise OSError(failed, os.strerror(failed))
+        refused = OSError(failed, os.strerror(failed))
+        raise refused  # which `_attempt` tells as a ConnectError
     return True
 
 

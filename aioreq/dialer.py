@@ -185,6 +185,8 @@ class Dialer:
                 raise
             failures[address] = error  # a RuntimeError perhaps: both loops raise it for a descriptor closed behind a transport's back
             return None
+        finally:
+            del failures  # it holds the error, whose traceback holds this frame
 
     # -- Unix sockets
 

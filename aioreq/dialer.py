@@ -309,9 +309,13 @@ def _connected_at_once(sock: socket.socket, address: Address) -> bool:
         if failed in _UNDER_WAY:
             return False
     if failed:
-        refused = OSError(failed, os.strerror(failed))
-        raise refused  # which `_attempt` tells as a ConnectError
+        raise _system_error(failed)
     return True
+
+
+def _system_error(number: int) -> OSError:
+    """What the system says by a number; told as a ConnectError by whoever dials."""
+    return OSError(number, os.strerror(number))
 
 
 def _with_scope(address: Address, loop: asyncio.AbstractEventLoop) -> tuple[Any, ...]:

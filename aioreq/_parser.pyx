@@ -70,7 +70,6 @@ cdef class ResponseParser:
         self._limits = limits
         self._head_cap = bounded(limits.head)
         self._section = Section(limits, "field")
-        self._chunks = ChunkedDecoder(limits)
         self._rest = bytearray()
         self._busy = False
         self._method = ""
@@ -347,6 +346,8 @@ cdef class ResponseParser:
         self.close_delimited = kind == UNTIL_CLOSE
         self._in_one = self._receiver.on_head(version, status, reason, fields) is True
         if kind == CHUNKED:
+            if self._chunks is None:
+                self._chunks = ChunkedDecoder(self._limits)  # with the first body that has chunks
             self._chunks._reset()
             self._state = CHUNKED_BODY
         elif kind == UNTIL_CLOSE:

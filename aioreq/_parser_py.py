@@ -34,7 +34,7 @@ class ResponseParser:
         self._receiver = receiver
         self._limits = limits
         self._section = Section(limits, "field")
-        self._chunks = ChunkedDecoder(limits)
+        self._chunks: ChunkedDecoder | None = None  # with the first body that has chunks
         self._rest = bytearray()
         self._busy = False
         self._method = ""
@@ -164,6 +164,7 @@ class ResponseParser:
 
             # chunks, those of one feed in one piece, also before an error,
             elif self._state == self.CHUNKED:
+                assert self._chunks is not None
                 try:
                     at = self._chunks._scan(data, at, end)
                 finally:
@@ -278,6 +279,8 @@ class ResponseParser:
         self.close_delimited = kind == framing.UNTIL_CLOSE
         self._in_one = self._receiver.on_head(version, status, reason, fields) is True
         if kind == framing.CHUNKED:
+            if self._chunks is None:
+                self._chunks = ChunkedDecoder(self._limits)
             self._chunks._reset()
             self._state = self.CHUNKED
         elif kind == framing.UNTIL_CLOSE:

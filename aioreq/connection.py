@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Owner"]
 
-_NO_TRAILERS: Fields = []  # never changed
+# What stands where there is nothing; nobody reads what may be noted in it.
+_NO_TRAILERS: Fields = []
+_NOT_KNOWN, _NOT_OPENED, _NO_TRANSFER = ConnectionInfo(), Opening(), Transfer()
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
 DRAIN_SECONDS = 1.0  # a dropped body that takes longer than this isn't worth its connection, and the slot that it holds meanwhile
 
@@ -86,8 +88,8 @@ class Connection(Deadlines):
         self.fresh_until = 0.0  # loop time until which it begins an exchange unseen
         self.expires = INFINITE  # loop time from which on it begins no exchange
         self.keep_for = INFINITE  # seconds that it may idle and be used again, by the server's word
-        self.info = ConnectionInfo()
-        self.opening = Opening()  # how it went
+        self.info = _NOT_KNOWN
+        self.opening = _NOT_OPENED  # how it went; until the first exchange has it
         self.queued = 0.0  # seconds that the next request waited for it
         self.gathers = False  # the parser gathers the body: `room` is where its next bytes may be put
         self._parser = ResponseParser(self, limits)
@@ -98,7 +100,7 @@ class Connection(Deadlines):
         self._most = 0  # bytes that may still come of a body that is wanted whole
         self._body: ResponseBody | None = None
         self._trailers = _NO_TRAILERS
-        self._transfer = Transfer(self.info)
+        self._transfer = _NO_TRANSFER
         self._interim = 0  # the status of a 1xx that came before the final response
         self._ended = False
         self._began = 0.0
@@ -124,7 +126,7 @@ class Connection(Deadlines):
         self._close_asked = close_asked
         transfer = self._transfer = Transfer(self.info, perf_counter())
         if not self.served:
-            transfer.opening = self.opening
+            transfer.opening, self.opening = self.opening, _NOT_OPENED
         if self.queued:
             transfer.queued, self.queued = self.queued, 0.0
         self._parser.expect(request.method)
@@ -203,6 +205,7 @@ class Connection(Deadlines):
 
     def _clear(self) -> None:
         self._transfer.ended = perf_counter()
+        self._transfer = _NO_TRANSFER
         self._request = self._future = self._head = self._body = None
         self._ended = False
         self._chunks.clear()
@@ -249,6 +252,8 @@ class Connection(Deadlines):
         if self._ended:
             self._settle()
             return
+        if self._future is None and self._body is None:
+            return  # given up in this very feed
         self.gathers = self._parser.gathering
         if not self._transfer.started:
             self._transfer.started = perf_counter()

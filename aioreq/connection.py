@@ -21,6 +21,7 @@ from .keep_alive import kept_for
 from .models import Request, Response, StreamResponse
 from .parser import ResponseParser
 from .response_body import ResponseBody, body_cut, body_too_large
+from .tls_transport import TLSTransport
 from .transfer import ConnectionInfo, Opening, Transfer
 from .upload import Upload
 
@@ -274,15 +275,16 @@ class Connection(Deadlines):
 
     def lost(self, error: Exception | None) -> None:
         if error is not None and self._upload is not None:
+            rescue = self.transport.rescue if isinstance(self.transport, TLSTransport) else self.received
             for data in self._upload.arrived():
-                self.received(data)
+                rescue(data)
             # A broken pipe, and no reset: the peer had ended its side in order, and with it a body without a length. (Over TLS nobody
             # knows what was still unread.)
             broken = isinstance(error, BrokenPipeError) and not self.secure
             if self._request is not None and broken and self._parser.feed_eof():
                 self._settle()
         if self._request is not None and error is None:
-            self.eof()  # over TLS the loops report an end without close_notify this way
+            self.eof()
         if self._request is not None:
             refusal = None if self.served or self._parser.started else late_refusal(error, self.peer)
             lost = refusal or self._cut(f"broke the connection ({error})")

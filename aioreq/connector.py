@@ -7,10 +7,8 @@ The caller bounds the time: `open` may be cancelled at any point and then leaves
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
-import ssl
 from functools import partial
 from typing import NamedTuple
 
@@ -18,9 +16,11 @@ from .certificates import check_pins, handshake_error
 from .config import TLS, Limits
 from .connection import Connection
 from .dialer import Dialer
-from .faces import BufferedFace, PlainFace
+from .errors import TLSError
+from .faces import BufferedFace
 from .proxies import Proxy
 from .tls import context_for
+from .tls_transport import TLSTransport
 from .transfer import Opening
 from .tunnel import Tunnel, dial_proxy, through_socks
 from .urls import Origin, authority
@@ -78,8 +78,7 @@ class Connector:
             if tls is not None:
                 whom = _peer_of(carrier) if proxy is None and isinstance(carrier, socket.socket) else peer
                 opening.begin("tls", f"the TLS handshake with {whom}")
-                # Over TLS a BufferedProtocol is slower, and stock asyncio's delivers wrong bytes.
-                await self._secure(carrier, PlainFace(connection), tls, host, peer)
+                await self._secure(carrier, self._face(connection), tls, host, peer)
             else:
                 assert isinstance(carrier, socket.socket)
                 await self._loop.create_connection(partial(self._face, connection), sock=carrier)
@@ -106,61 +105,38 @@ class Connector:
             sock.close()
             raise
 
-    async def _secure(self, carrier: socket.socket | asyncio.Transport, face: asyncio.Protocol, tls: TLS, host: str, peer: str) -> None:
-        """TLS on top of a socket or of a tunnel, and the face connected to it; `peer` names the other end in errors."""
+    async def _secure(
+        self, carrier: socket.socket | asyncio.Transport, protocol: asyncio.BufferedProtocol, tls: TLS, host: str, peer: str
+    ) -> None:
+        """TLS upon a socket or a tunnel, and the protocol upon it; `peer` names the other end in errors."""
         context = await context_for(tls)
         name = tls.server_hostname or host.rstrip(".")  # RFC 6066 section 3: without the dot of a name that is absolute
-        below = carrier
-        # The caller bounds the handshake; the loop's own limit only has to stand behind it.
+        buffer = bytearray(READ_BUFFER // 4) if self._shared_buffer is None else self._shared_buffer
+        transport = TLSTransport(self._loop, context, name, memoryview(buffer))
         try:
-            if isinstance(carrier, socket.socket) and _is_uvloop(self._loop):
-                # A handshake that is cancelled in its first turn uvloop keeps for good, unless the transport below it is ours to abort.
-                below, bare = await self._loop.create_connection(_Bare, sock=carrier)
-                if bare.spoken:
-                    raise _not_tls()
-            if isinstance(below, socket.socket):
-                transport, _ = await self._loop.create_connection(
-                    lambda: face, sock=below, ssl=context, server_hostname=name, ssl_handshake_timeout=3600
-                )
+            if isinstance(carrier, socket.socket):
+                await self._loop.create_connection(lambda: transport, sock=carrier)
             else:
-                started = await self._loop.start_tls(below, face, context, server_hostname=name, ssl_handshake_timeout=3600)
-                if started is None or started.is_closing():  # the tunnel ended in order: neither loop takes that for an error
-                    raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-                transport = started
-                face.connection_made(transport)
+                carrier.set_protocol(transport)
+                transport.connection_made(carrier)
+                carrier.resume_reading()
+            await transport.handshake()
+            check_pins(tls, transport.get_extra_info("ssl_object"), peer)
+            transport.start(protocol)
         except BaseException as error:
-            if isinstance(below, asyncio.Transport) and below is not carrier:
-                below.abort() if isinstance(error, asyncio.CancelledError) else below.close()  # an alert may be on its way out
-            if isinstance(error, OSError):
+            transport.abort()
+            if isinstance(error, OSError) and not isinstance(error, TLSError):
                 raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
             raise
-        check_pins(tls, transport.get_extra_info("ssl_object"), peer)
-        await asyncio.sleep(0)  # uvloop hands over what came with the handshake one turn later; nobody has asked for it yet
 
-    def _face(self, connection: Connection) -> asyncio.BaseProtocol:
+    def _face(self, connection: Connection) -> BufferedFace:
         buffer = self._shared_buffer
-        return BufferedFace(connection, bytearray(READ_BUFFER // 4) if buffer is None else buffer, buffer is not None)
+        return BufferedFace(connection, bytearray(READ_BUFFER // 4) if buffer is None else buffer, buffer is not None or connection.secure)
 
 
 def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether `get_buffer` and `buffer_updated` follow each other at once, so that one buffer serves every connection of the loop."""
     return isinstance(loop, asyncio.SelectorEventLoop) or (os.name == "posix" and _is_uvloop(loop))
-
-
-class _Bare(asyncio.Protocol):
-    """What is below TLS before it begins; a server that speaks then doesn't speak TLS."""
-
-    spoken = False
-
-    def data_received(self, data: bytes) -> None:
-        self.spoken = True
-
-
-def _not_tls() -> ssl.SSLError:
-    """What OpenSSL says of bytes that are no TLS."""
-    error = ssl.SSLError(1, "wrong version number")
-    error.reason = "WRONG_VERSION_NUMBER"
-    return error
 
 
 def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:

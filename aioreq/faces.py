@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .connection import Connection
 
-__all__ = ["BufferedFace", "PlainFace", "facts_of"]
+__all__ = ["BufferedFace", "facts_of"]
 
 
 class _Face:
@@ -37,15 +37,6 @@ class _Face:
 
     def resume_writing(self) -> None:
         self.connection.write_paused(False)
-
-
-class PlainFace(_Face, asyncio.Protocol):
-    """What a transport that hands over bytes talks to: TLS, and loops without buffered reads."""
-
-    __slots__ = ()
-
-    def data_received(self, data: bytes) -> None:
-        self.connection.received(data)
 
 
 class BufferedFace(_Face, asyncio.BufferedProtocol):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import sys
-from typing import Any, cast
+from typing import cast
 
 from .auth import PasswordAuth, parse_challenges
 from .config import Limits
@@ -26,8 +25,7 @@ __all__ = ["Tunnel", "dial_proxy", "through_socks"]
 
 _SHOWN = 200  # bytes of what a proxy says that an error repeats
 _MOST_ADDRESSES = 4  # of an origin, that a SOCKS proxy is asked for in turn
-# Whatever fails in a TLS layer upon asyncio's own is a TypeError there, and complained about (CPython's gh-113214).
-_BREAKS_NESTED = sys.version_info < (3, 11, 8) or (3, 12) <= sys.version_info < (3, 12, 2)
+_READ = 16 * 1024  # bytes; an answer to CONNECT is a fraction of it
 _FOREVER = 1e6  # seconds: python-socks has a limit of its own, the caller's comes first
 
 
@@ -50,7 +48,7 @@ def _check(proxy: Proxy, origin: Origin, dialer: Dialer) -> None:
         )
 
 
-class Tunnel(asyncio.Protocol):
+class Tunnel(asyncio.BufferedProtocol):
     """CONNECT on one connection to an HTTP proxy: the protocol of its transport until the proxy has agreed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, proxy: Proxy, origin: Origin) -> None:
@@ -59,6 +57,7 @@ class Tunnel(asyncio.Protocol):
         self._proxy = proxy
         self._origin = origin
         self._parser = ResponseParser(self, limits)
+        self._buffer = bytearray(_READ)
         self._transport: asyncio.Transport | None = None
         # A result in both cases: an exception that nobody comes to fetch would be complained about.
         self._answer: asyncio.Future[ProxyError | None] = loop.create_future()
@@ -80,9 +79,6 @@ class Tunnel(asyncio.Protocol):
             del self._parser  # it calls back here: together they would wait for the collector, and the transport with them
         if error is not None:
             raise error
-        if _BREAKS_NESTED and type(self._transport).__module__ == "asyncio.sslproto":
-            nesting: Any = self._transport
-            nesting._force_close = lambda error: nesting.abort()
         return self._transport
 
     def abort(self) -> None:
@@ -95,14 +91,17 @@ class Tunnel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         if self._answer.done():
             return
         if self._began is None:
             self._settle(self._error("sent bytes before it was asked for anything"))
             return
         try:
-            self._parser.feed(data)
+            self._parser.feed(self._buffer, nbytes)
         except ProtocolError as error:
             failure = self._error(f"broke HTTP's rules: {error}")
             failure.__cause__ = error

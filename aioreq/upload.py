@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 from collections.abc import Callable, Iterator
 
 from .errors import LocalProtocolError
@@ -16,7 +15,7 @@ from .request_body import StreamedBody
 
 __all__ = ["Upload"]
 
-CHUNK = 64 * 1024  # up to here a chunk is copied into its framing, and one write; over TLS the most that one write takes
+CHUNK = 64 * 1024  # up to here a chunk is copied into its framing, and one write; over TLS the most that is encrypted in one turn
 PIECE = 256 * 1024  # the most that one write to a plaintext transport takes
 BURST = 1024 * 1024  # what a plaintext transport takes without a turn of the loop: fractions of a millisecond
 CONTINUE_SECONDS = 1.0  # how long a body waits for a 100 that may never come (RFC 9110 section 10.1.1); curl's, too
@@ -39,7 +38,6 @@ class Upload:
         "_loop",
         "_paused",
         "_piece",
-        "_poll",
         "_rescue_fd",
         "_task",
         "_transport",
@@ -66,7 +64,6 @@ class Upload:
         self._task: asyncio.Task[None] | None = None
         self._allowed: asyncio.Future[None] | None = None  # while the body waits for a 100
         self._rescue_fd = -1
-        self._poll: select.poll | None = None
         self._blocked_until = INFINITE
         self._unsent = 0
         self._piece = self._burst = CHUNK
@@ -75,16 +72,11 @@ class Upload:
     def start(self, body: bytes | StreamedBody, paused: bool, secure: bool, expects: bool) -> None:
         """Begin; where a 100 is expected, once `go_on` is called or CONTINUE_SECONDS have passed."""
         self._paused = paused
+        if not secure:
+            self._piece, self._burst = PIECE, BURST
         # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered.
         with contextlib.suppress(OSError, AttributeError, ValueError):
-            descriptor = self._transport.get_extra_info("socket").fileno()
-            if not secure:
-                self._piece, self._burst = PIECE, BURST
-                self._rescue_fd = os.dup(descriptor)  # from here it is read, by `arrived`
-            else:
-                # What is encrypted only the transport can read: it is let read first, see `_unread`.
-                self._poll = select.poll()
-                self._poll.register(descriptor, select.POLLIN)
+            self._rescue_fd = os.dup(self._transport.get_extra_info("socket").fileno())  # from here it is read, by `arrived`
         if expects:
             self._allowed = self._loop.create_future()
         self._task = self._loop.create_task(self._run(body))
@@ -127,7 +119,7 @@ class Upload:
         self._blocked_until = self._loop.time() + self._limit
 
     def arrived(self) -> Iterator[bytes]:
-        """What the socket held when the connection broke: an early 413 or 401 is an answer, not a broken pipe."""
+        """What the socket held when the connection broke, as it came: an early 413 or 401 is an answer, not a broken pipe."""
         with contextlib.suppress(OSError):
             while self._rescue_fd >= 0 and (data := os.read(self._rescue_fd, CHUNK)):
                 yield data
@@ -176,16 +168,11 @@ class Upload:
             raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
 
     async def _write(self, data: bytes, framed: bool = False) -> None:
-        # In pieces: a TLS transport would take any amount at once, and tell nothing of what becomes of it.
         for piece in _pieces(data, self._piece, framed):
             await self._write_piece(piece)
 
     async def _write_piece(self, piece: bytes | memoryview) -> None:
-        for _ in range(3):
-            # A fast peer never pauses us, nor does a TLS transport that broke: the loop must get its turn. What is unread it finds in
-            # one turn, and has read in the next.
-            if self._at_once < self._burst and not self._unread():
-                break
+        if self._at_once >= self._burst:  # a fast peer never pauses us: the loop must get its turn
             self._at_once = 0
             await asyncio.sleep(0)
         self._at_once += len(piece)
@@ -194,10 +181,6 @@ class Upload:
         # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
         if self._paused or self._transport.is_closing():
             await self._until_writable()
-
-    def _unread(self) -> bool:
-        """Whether something has arrived over TLS that the loop hasn't read: were it an answer, a write that fails would destroy it."""
-        return self._poll is not None and not self._transport.is_closing() and bool(self._poll.poll(0))
 
     async def _until_allowed(self, allowed: asyncio.Future[None]) -> None:
         timer = self._loop.call_later(CONTINUE_SECONDS, self.go_on)

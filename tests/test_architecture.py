@@ -22,8 +22,8 @@ PACKAGE = Path(aioreq.__file__).parent
 FLOORS = {
     "conveniences": "__init__ __main__ http sync bulk cli testing compat",
     "policy": "client settings request_options middlewares websocket sse",
-    "connections": "pool slots stats connector dialer connection deadlines faces upload dns resolvers tls certificates trust proxies "
-    "tunnel guard",
+    "connections": "pool slots stats connector dialer connection deadlines faces upload dns resolvers tls tls_transport certificates trust "
+    "proxies tunnel guard",
     "messages": "models keep_alive request_head request_body multipart transfer response response_headers response_body encodings terms "
     "parser _parser _fields _chunked _gathered _parser_py _fields_py _chunked_py _gathered_py framing",
     "vocabulary": "headers urls cookies auth config errors threads loop_end _version",

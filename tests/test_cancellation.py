@@ -55,14 +55,6 @@ NEVER_SUSPEND = {
     ("resolve", "await self._channel().getaddrinfo(host, port=port, type=socket.SOCK_STREAM)"): "aiodns isn't always installed",
     ("_end_with_loop", "await channel.close()"): "the end of a loop, or of a resolver; no request waits for it",
 }
-# TLS over a socket is made in another way on each loop.
-NEVER_ON = {
-    "asyncio": ("_secure", "await self._loop.create_connection(_Bare, sock=carrier)"),
-    "uvloop": (
-        "_secure",
-        "await self._loop.create_connection(lambda: face, sock=below, ssl=context, server_hostname=name, ssl_handshake_timeout=3600)",
-    ),
-}
 # Modules with awaits that no request passes, and what they are.
 ASIDE = {
     "bulk.py": "stands on the client",
@@ -526,19 +518,13 @@ class Campaign:
 
     def unreached(self) -> list[Place]:
         everywhere = {place for found in places().values() for place in found}
-        return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in never())
+        return sorted(place for place in everywhere - set(self.reached) if (place.function, place.code) not in NEVER_SUSPEND)
 
 
 @pytest.fixture(autouse=True)
 def peers_are_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer on this very machine is connected at once: here the connecting is awaited, as everybody else's is."""
     monkeypatch.setattr(aioreq.dialer, "_connected_at_once", lambda sock, address: False)
-
-
-def never() -> set[tuple[str, str]]:
-    """The awaits at which nobody can be cancelled on the running loop."""
-    loop = "uvloop" if type(asyncio.get_running_loop()).__module__.startswith("uvloop") else "asyncio"
-    return {*NEVER_SUSPEND, NEVER_ON[loop]}
 
 
 async def _awaiting(request: Awaitable[None]) -> None:
@@ -644,14 +630,14 @@ async def test_cancelled_anywhere_requests_leave_nothing_behind(count: int, tmp_
                 f"\n{requests.cancelled} cancellations, {requests.completed} requests answered; coverage: {len(requests.reached)} of",
                 end=" ",
             )
-            print(f"{awaits} awaits, {by_chance} of them by chance ({len(never())} never suspend)")
+            print(f"{awaits} awaits, {by_chance} of them by chance ({len(NEVER_SUSPEND)} never suspend)")
         assert requests.unreached() == []
     gc.collect()
 
 
 def test_what_never_suspends_is_still_there() -> None:
     known = {(place.function, place.code) for found in places().values() for place in found}
-    assert {*NEVER_SUSPEND, *NEVER_ON.values()} <= known
+    assert set(NEVER_SUSPEND) <= known
 
 
 def test_every_module_that_awaits_is_known() -> None:

@@ -13,7 +13,7 @@ import aioreq
 from aioreq import Limits, Timeout
 from aioreq.connection import Connection
 from aioreq.connector import Connector
-from aioreq.faces import BufferedFace, PlainFace
+from aioreq.faces import BufferedFace
 from aioreq.testing import Server, httpbin
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
@@ -150,7 +150,7 @@ async def test_the_face_fits_the_transport(served: tuple[Server, aioreq.Client])
     assert connection.transport is not None
     secure = server.url.startswith("https")
     assert connection.secure == secure
-    assert isinstance(connection.transport.get_protocol(), PlainFace if secure else BufferedFace)
+    assert isinstance(connection.transport.get_protocol(), BufferedFace)
 
 
 async def test_one_read_buffer_serves_a_loop() -> None:

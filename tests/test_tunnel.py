@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -309,21 +308,12 @@ async def test_a_proxy_that_speaks_first(words: bytes) -> None:
 
 @pytest.mark.parametrize("tls", [False, True])
 async def test_what_comes_between_the_answer_and_the_handshake_is_left_to_it(tls: bool, ca: Path) -> None:
-    loop = asyncio.get_running_loop()
     async with Server(tls=AUTHORITY if tls else False) as server:
         server.script(ESTABLISHED, Pause(0.05), b"is no TLS, and nothing that may be dropped\r\n", Stall(), on="head")
-        tunnel = Tunnel(loop, Limits(), Proxy(server.url), Origin("https", "origin.example", 443))
-        context = ssl.create_default_context(cafile=ca)
-        await loop.create_connection(lambda: tunnel, "127.0.0.1", server.port, ssl=context if tls else None)
-        try:
-            transport = await tunnel.open(Opening(loop.time))
-            await asyncio.sleep(0.1)
-            assert not transport.is_reading()
-            # What fails in a layer upon asyncio's own is not what it should be before 3.11.8: see tunnel.py.
-            with pytest.raises(ssl.SSLError, match="(?i)wrong.version.number|record.layer.failure"):
-                await loop.start_tls(transport, asyncio.Protocol(), context, server_hostname="origin.example")
-        finally:
-            tunnel.abort()
+        proxy = Proxy(server.url, tls=TLS(ca=ca) if tls else None)
+        async with Client(proxy=proxy, tls=TLS(ca=ca), retry=0) as client:
+            with pytest.raises(aioreq.TLSError, match="(?i)wrong.version.number|record.layer.failure"):
+                await client.get("https://origin.example/")
 
 
 # -- dying and slow ones

@@ -7,6 +7,7 @@ cdef enum:
     SIZE, BEFORE_EXTENSION, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILERS, CHUNKS_DONE, CHUNKS_BROKEN
 
 
+@cython.final
 cdef class ChunkedDecoder:
     """The chunked transfer coding (RFC 9112 section 7.1), without a message around it.
 

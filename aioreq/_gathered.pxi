@@ -9,6 +9,7 @@ cdef enum:
     ROOM = 1048576
 
 
+@cython.final
 cdef class Gathered:
     """`filled` bytes of `total`; as a buffer, the room behind them."""
 

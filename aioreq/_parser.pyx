@@ -5,10 +5,13 @@ The contract is in `parser.py`, the decisions in `framing.py`, which is included
 `_fields.pxi`, chunks in `_chunked.pxi`. Knows no socket, loop or URL.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -31,12 +34,50 @@ include "_gathered.pxi"
 __all__ = ["ChunkedDecoder", "Fields", "ResponseParser", "find"]
 
 cdef const char* PREFIX = "HTTP/1."
+cdef const char* USUAL_VERSION = "HTTP/1.1 "
 cdef list NONE = []
 
 cdef enum:
     IDLE, STATUS, AFTER_STATUS, REASON, STATUS_LF, FIELDS, SIZED_BODY, CHUNKED_BODY, BODY_UNTIL_CLOSE, DONE, BROKEN
 
+cdef enum:
+    UNUSUAL = -1  # no outcome of framing's
 
+
+cdef inline int64_t number(Text value) noexcept:
+    """Digits, no more than `framing.MAX_LENGTH_DIGITS`; -1 for anything else."""
+    cdef int64_t number = 0
+    cdef Py_ssize_t i
+    if not 0 < value.size <= LENGTH_DIGITS:
+        return -1
+    for i in range(value.size):
+        if not 0x30 <= value.at[i] <= 0x39:
+            return -1
+        number = number * 10 + value.at[i] - 0x30
+    return number
+
+
+cdef inline bint says(const char* text, const char* word, Py_ssize_t length) noexcept:
+    """Whether `text` is `word`, in any case: both have `length` bytes, 8 or more, `word` lower-case letters and hyphens. What differs
+    from these by 0x20 alone is the other case of a letter, or a CR, which no text holds.
+    """
+    cdef uint64_t have, want
+    cdef Py_ssize_t i = 0
+    while True:
+        memcpy(&have, text + i, 8)
+        memcpy(&want, word + i, 8)
+        if have | 0x2020202020202020u != want:
+            return False
+        if i == length - 8:
+            return True
+        i = i + 8 if i + 16 <= length else length - 8
+
+
+cdef list all_called(fields, bytes name):
+    return (<Fields> fields).values(name) if type(fields) is Fields else []
+
+
+@cython.final
 cdef class ResponseParser:
     """One response after another (RFC 9112); see `parser.py` for the contract."""
 
@@ -47,6 +88,7 @@ cdef class ResponseParser:
     cdef bytearray _rest
     cdef bint _busy
     cdef str _method
+    cdef bint _bodiless
     cdef int _state
     cdef readonly bint started
     cdef readonly bint done
@@ -68,11 +110,13 @@ cdef class ResponseParser:
     def __cinit__(self, receiver, limits):
         self._receiver = receiver
         self._limits = limits
+        self._reason = b""
         self._head_cap = bounded(limits.head)
         self._section = Section(limits, "field")
         self._rest = bytearray()
         self._busy = False
         self._method = ""
+        self._bodiless = False
         self._reset()
         self._state = IDLE
 
@@ -88,7 +132,6 @@ cdef class ResponseParser:
     cdef int _next_head(self) except -1:
         self._state = STATUS
         self._position = self._minor = self._status = 0
-        self._reason = b""
         self._head_left = self._head_cap
         return 0
 
@@ -97,7 +140,9 @@ cdef class ResponseParser:
             raise refused()
         if self.started and not self.done:
             raise RuntimeError("expect() in the middle of a response")
-        self._method = method
+        if method is not self._method:
+            self._method = method
+            self._bodiless = method == "HEAD" or method == "CONNECT"
         self._reset()
 
     def rest(self):
@@ -248,7 +293,11 @@ cdef class ResponseParser:
         cdef const byte_t* start
         cdef byte_t byte
         cdef bint good
-        # HTTP-version SP status-code (section 4): position 0 to 11
+        # HTTP-version SP status-code (section 4): position 0 to 11; mostly the first nine at once
+        if self._position == 0 and self._state == STATUS and end - at > 8 and memcmp(at, USUAL_VERSION, 9) == 0:
+            self._minor = 1
+            self._position = 9
+            at += 9
         while self._state == STATUS and at < end:
             byte = at[0]
             if self._position < 7:
@@ -275,6 +324,7 @@ cdef class ResponseParser:
             if at[0] == SP:
                 self._state = REASON
             elif at[0] == CR:
+                self._reason = b""
                 self._state = STATUS_LF
             else:
                 raise bad_status_line(12, at[0])
@@ -289,7 +339,7 @@ cdef class ResponseParser:
                 return at
             if at[0] != CR:
                 raise bad_reason(at[0])
-            self._reason = self._section.take(start, at)
+            self._reason = self._section.take(start, at, self._reason)
             at += 1
             self._state = STATUS_LF
 
@@ -304,33 +354,16 @@ cdef class ResponseParser:
         return at
 
     cdef int _complete_head(self) except -1:
-        cdef Py_ssize_t count = self._section.count
-        cdef const char* at
-        cdef Lengths size
-        cdef list lengths = NONE
-        cdef list codings = NONE
-        cdef list connection = NONE
+        cdef int64_t size = 0
         cdef int kind
         fields = self._section.taken()
-        at = (<Fields> fields)._block if count else NULL
-        for _ in range(count):
-            memcpy(&size, at, sizeof(Lengths))
-            at += sizeof(Lengths)
-            if size.name == 14 and same_name(at, "content-length", 14):
-                if lengths is NONE:
-                    lengths = []
-                lengths.append(PyBytes_FromStringAndSize(at + size.name, size.value))
-            elif size.name == 17 and same_name(at, "transfer-encoding", 17):
-                if codings is NONE:
-                    codings = []
-                codings.append(PyBytes_FromStringAndSize(at + size.name, size.value))
-            elif size.name == 10 and same_name(at, "connection", 10):
-                if connection is NONE:
-                    connection = []
-                connection.append(PyBytes_FromStringAndSize(at + size.name, size.value))
-            at += size.name + size.value
         version, status, reason = VERSIONS[self._minor], self._status, self._reason
-        kind, length, keep_alive = decide(self._method, status, self._minor, lengths, codings, connection)
+        kind = self._usual(<Fields> fields, &size) if type(fields) is Fields else UNUSUAL
+        if kind == UNUSUAL:
+            lengths, codings = all_called(fields, b"content-length"), all_called(fields, b"transfer-encoding")
+            kind, length, keep_alive = decide(self._method, status, self._minor, lengths, codings, all_called(fields, b"connection"))
+        else:
+            length, keep_alive = size if kind == SIZED else None, True
 
         if kind == INFORMATIONAL:
             self._informational += 1
@@ -358,6 +391,40 @@ cdef class ResponseParser:
         else:
             self._finish([])
         return 0
+
+    cdef int _usual(self, Fields fields, int64_t* length) noexcept:
+        """SIZED or CHUNKED for a message that says so in the usual way, on a connection that stays open: `decide` would say the same.
+        UNUSUAL for all others, and all faults: it has to be asked.
+        """
+        cdef const char* at = fields._raw
+        cdef const Line* line = fields._lines
+        cdef Py_ssize_t name
+        cdef Text value
+        cdef bint sized = False
+        cdef bint chunked = False
+        if self._bodiless or self._minor == 0 or self._status < 200 or self._status == 204 or self._status == 304:
+            return UNUSUAL
+        for _ in range(fields._count):
+            name = fields._raw + line.colon - at
+            if name == 14 and says(at, "content-length", 14):
+                length[0] = number(value_of(fields._raw, line))
+                if sized or length[0] < 0:
+                    return UNUSUAL
+                sized = True
+            elif name == 17 and says(at, "transfer-encoding", 17):
+                value = value_of(fields._raw, line)
+                if chunked or value.size != 7 or not same_name(value.at, "chunked", 7):
+                    return UNUSUAL
+                chunked = True
+            elif name == 10 and says(at, "connection", 10):
+                value = value_of(fields._raw, line)
+                if value.size != 10 or not says(value.at, "keep-alive", 10):
+                    return UNUSUAL
+            at = fields._raw + line.stop + 2
+            line += 1
+        if sized == chunked:
+            return UNUSUAL
+        return SIZED if sized else CHUNKED
 
     cdef int _finish(self, trailers) except -1:
         self._state = DONE

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wires import CHUNKED, INVALID, VALID, judge, load_twin, pieces
+from wires import CHUNKED, INVALID, VALID, Recorder, judge, load_twin, pieces
 
 from aioreq import _parser_py as pure
 from aioreq.config import Limits
@@ -100,6 +101,69 @@ def test_one_verdict_on_chunks(compiled: Any, wire: bytes, limits: Limits, data:
         return decoded, error, decoder.done, decoder.trailers, decoder.rest()
 
     assert outcome(compiled) == outcome(pure)
+
+
+# The compiled twin decides the usual cases itself, and passes words of eight bytes at once: both at all their edges.
+
+LENGTHS = [b"0", b"5", b"007", b"", b"5x", b"-1", b"+5", b"5 5", b"5,5", b"\xb2", b"9" * 18, b"9" * 19]
+SAID: list[tuple[bytes, ...]] = [
+    (),
+    *((b"Content-Length: " + value,) for value in LENGTHS),
+    *((b"Transfer-Encoding:" + value,) for value in (b"chunked", b"\tCHUNKED ", b"chunkee", b"xchunked", b"")),
+    (b"CONTENT-length: 5", b"content-length: 5"),
+    (b"Content-Length: 5", b"transfer-encoding: chunked"),
+    (b"transfer-encoding: chunked", b"Transfer-Encoding: chunked"),
+    *((name + b": 5",) for name in (b"xontent-Length", b"Content.Length", b"Content-Lengtx", b"Content-LengtH")),
+    *((name + b": chunked",) for name in (b"xransfer-Encoding", b"Transfer-xncoding", b"Transfer-Encodinx")),
+]
+OPTIONS: list[tuple[bytes, ...]] = [
+    (),
+    *((b"Connection:" + value,) for value in (b"keep-alive", b" KEEP-ALIVE\t", b"close", b"keep-alivf", b"keep-alive, close", b"")),
+    (b"Connection: keep-alive", b"connection: close"),
+    (b"connection: keep-alive", b"CONNECTION: keep-alive"),
+    (b"Connectiox: close", b"Xonnection: close"),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "CONNECT"])
+def test_framing_is_one(compiled: Any, method: str) -> None:
+    statuses = [b"100", b"101", b"200", b"204", b"205", b"299", b"300", b"304", b"599"]
+    for version, status, said, options in product((b"1.0", b"1.1"), statuses, SAID, OPTIONS):
+        wire = b"HTTP/%b %b\r\n%b\r\n0\r\n\r\n" % (version, status, b"".join(line + b"\r\n" for line in (*options, *said)))
+        assert judge(compiled, wire, method=method) == judge(pure, wire, method=method), wire
+
+
+@pytest.mark.parametrize("length", range(1, 20))
+def test_each_byte_at_each_place(compiled: Any, length: int) -> None:
+    for byte, at, behind in product(range(256), {0, length // 2, length - 1}, (b"", b"Date: x\r\n")):
+        word = b"x" * at + bytes([byte]) + b"x" * (length - at - 1)
+        for line in (b"%b: b\r\n" % word, b"A:%b\r\n" % word):
+            wire = b"HTTP/1.1 200 %b\r\n%b%b\r\n" % (b"" if at else word, line, behind)
+            assert judge(compiled, wire) == judge(pure, wire), wire
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 33, 100])
+def test_many_fields_in_pieces(compiled: Any, count: int) -> None:
+    fields = [(b"X-%d" % number, b"v" * (number % 23)) for number in range(count)]
+    wire = b"HTTP/1.1 204 \r\n%b\r\n" % b"".join(b"%b:  %b \t\r\n" % field for field in fields)
+    for step in (1, 2, 7, 100, len(wire)):
+        for twin in (pure, compiled):
+            verdict = judge(twin, wire, range(step, len(wire), step))
+            assert verdict.events[0][4] == fields
+            assert [twin.find(verdict.events[0][4], name.lower()) for name, _ in fields] == [value for _, value in fields]
+
+
+def test_reasons_one_after_another(compiled: Any) -> None:
+    reasons = [b" OK", b" OK", b"", b" ", b" Okay", b" OKAY", b" OK", b" Not Found", b""]
+    for twin, step in product((pure, compiled), (1, 14, 100)):
+        recorder = Recorder()
+        parser = twin.ResponseParser(recorder, Limits())
+        for reason in reasons:
+            parser.expect("GET")
+            wire = b"HTTP/1.1 200%b\r\nContent-Length: 0\r\n\r\n" % reason
+            for piece in pieces(wire, range(step, len(wire), step)):
+                parser.feed(piece)
+        assert [event[3] for event in recorder.events if event[0] == "head"] == [reason[1:] for reason in reasons]
 
 
 @settings(max_examples=300, deadline=None)

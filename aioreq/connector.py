@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from functools import partial
 from typing import NamedTuple
 
 from .certificates import check_pins, handshake_error
@@ -57,8 +56,7 @@ class Connector:
         Errors: DNSError, ConnectError, TLSError, CertificateError.
         """
         origin, tls, proxy = route.origin, route.tls, route.proxy
-        named = str(route)
-        host, peer = origin.host, named
+        host, peer = origin.host, ""
         for settings in (tls, None if proxy is None else proxy.tls):
             if settings is not None:
                 opening.begin("tls", "the loading of certificates")
@@ -73,15 +71,17 @@ class Connector:
         else:
             carrier = await dial_proxy(self._loop, proxy, origin, route.dialer, opening)
             tls, host, peer = proxy.tls, proxy.host, f"proxy {proxy}"
-        connection = Connection(self._loop, self._limits, named, secure=tls is not None)
+        connection = Connection(self._loop, self._limits, route, secure=tls is not None)
         try:
             if tls is not None:
+                peer = peer or str(route)
                 whom = _peer_of(carrier) if proxy is None and isinstance(carrier, socket.socket) else peer
                 opening.begin("tls", f"the TLS handshake with {whom}")
                 await self._secure(carrier, self._face(connection), tls, host, peer)
             else:
                 assert isinstance(carrier, socket.socket)
-                await self._loop.create_connection(partial(self._face, connection), sock=carrier)
+                # The small half of create_connection: whose idea the connection was makes no difference to the transport.
+                await self._loop.connect_accepted_socket(self._face(connection), carrier)
         except BaseException:
             connection.close()
             _drop(carrier)

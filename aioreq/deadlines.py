@@ -26,7 +26,7 @@ class Deadlines:
 
     __slots__ = ("_armed", "_deadline", "_read_limit", "_request", "_timeout", "_timer", "_upload", "_wanted_since", "loop", "peer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, peer: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, peer: object) -> None:
         self.loop = loop
         self.peer = peer
         self._request: Request | None = None  # None between exchanges

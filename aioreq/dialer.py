@@ -85,7 +85,7 @@ class Dialer:
         sock = None
         try:
             if len(addresses) == 1:
-                opening.begin("connect", f"the TCP handshake with {addresses[0].text}")
+                opening.begin("connect", "the TCP handshake with", addresses[0].text)
                 sock = await self._attempt(loop, addresses[0], failures)
             else:
                 sock = await self._race(loop, _interleaved(addresses), failures, opening)

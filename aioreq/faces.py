@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from .transfer import ConnectionInfo
 
@@ -22,6 +22,10 @@ class _Face:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+
+    def __call__(self) -> Self:
+        """Itself: the loops ask for what makes a protocol."""
+        return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.connection.opened(cast(asyncio.Transport, transport))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter
+from typing import Any
 
 from .config import IDEMPOTENT, TLS, Limits
 from .connection import Connection
@@ -111,35 +112,38 @@ class Pool:
             terms.routes[origin] = route
         return route
 
-    async def _acquire(self, route: Route, request: Request, fresh: bool = False) -> Connection:
-        """A connection, once the limits allow one.
+    def _acquire(self, route: Route, request: Request, fresh: bool = False) -> Coroutine[Any, Any, Connection]:
+        """A connection, once the limits allow one. Awaited at once: it may have a slot already.
 
         Errors: PoolTimeout, LimitExceeded, ConnectError and its children, TotalTimeout, ClientClosed.
         """
+        self._refuse_if_closed(request)
+        queue = self.slots.queue(route)
+        if not queue.someone_waits() and self.slots.take(queue):
+            return self._open(queue, request)
+        return self._acquire_later(queue, request, fresh)
+
+    async def _acquire_later(self, queue: Queue, request: Request, fresh: bool) -> Connection:
         slots = self.slots
         queued = 0.0
         while True:
-            self._refuse_if_closed(request)
-            queue = slots.queue(route)
-            if not queue.someone_waits() and slots.take(queue):
-                break
             began = perf_counter()
             granted = await self._wait(queue, request)
             queued += perf_counter() - began
             if not isinstance(granted, Connection):
                 break
-            if granted.closed:
-                continue  # it ended in the tick in which it was handed over, and its slot went on
-            if not fresh:
+            if not granted.closed and not fresh:
                 granted.queued = queued
                 return granted
-            slots.keep_slot_of(granted)
-            break
-        try:
-            connection = await self._open(queue, request)
-        except BaseException:
-            slots.release(queue)
-            raise
+            if not granted.closed:
+                slots.keep_slot_of(granted)
+                break
+            # It ended in the tick in which it was handed over, and its slot went on.
+            self._refuse_if_closed(request)
+            queue = slots.queue(queue.route)
+            if not queue.someone_waits() and slots.take(queue):
+                break
+        connection = await self._open(queue, request)
         connection.queued = queued
         return connection
 
@@ -148,43 +152,43 @@ class Pool:
             raise ClientClosed("the client was closed before this request had a connection", request=request)
 
     async def _open(self, queue: Queue, request: Request) -> Connection:
-        self._refuse_if_closed(request)
-        connect = request.terms.timeout.connect
-        began = self.loop.time()
-        due = None if connect is None else began + connect
-        total = None if request.deadline is None else request.deadline.start(began)
-        total_first = total is not None and (due is None or total < due)
-        if total_first:
-            due = total
-        limit = asyncio.timeout(None)
-        self._opening[limit] = INFINITE if due is None else due
-        if due is not None and due < self._armed:
-            self._watch(due)
+        """A new connection in the slot that was taken for it, which comes back where that fails."""
         opening = Opening()
+        limit = asyncio.timeout(None)
+        began = self.loop.time()
         try:
+            self._refuse_if_closed(request)
+            due, _ = _due(request, began)
+            self._opening[limit] = due
+            if due < self._armed:
+                self._watch(due)
             async with limit:
                 connection = await self.connector.open(queue.route, opening)
-        except TimeoutError as error:
-            if isinstance(error, AioreqError):
-                raise
             if self.closed:
-                raise ClientClosed("the client was closed while a connection was being made", request=request) from error
-            at = f"during {opening.step}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
-            if total_first:
-                total_limit = f"the total limit of {request.terms.timeout.total:g} s passed"
-                raise TotalTimeout(f"{total_limit}: no connection to {queue.route} yet, {at}") from error
-            raise ConnectTimeout(f"no connection to {queue.route} within {connect:g} s: {at}") from error
+                connection.close()
+                raise ClientClosed("the client was closed while a connection was being made", request=request)
+            if connection.closed:
+                what = "closed the new connection, or sent bytes that nobody had asked for, before the request went out"
+                raise ConnectionLost(f"{connection.peer} {what} ({request!r})", request=request)
+        except BaseException as error:
+            self.slots.release(queue)
+            if isinstance(error, TimeoutError) and not isinstance(error, AioreqError):
+                raise self._not_opened(queue.route, request, opening, began) from error
+            raise
         finally:
-            del self._opening[limit]
-        if self.closed:
-            connection.close()
-            raise ClientClosed("the client was closed while a connection was being made", request=request)
-        if connection.closed:
-            what = "closed the new connection, or sent bytes that nobody had asked for, before the request went out"
-            raise ConnectionLost(f"{connection.peer} {what} ({request!r})", request=request)
+            self._opening.pop(limit, None)
         self.slots.add(connection, queue)
         connection.opening = opening
         return connection
+
+    def _not_opened(self, route: Route, request: Request, opening: Opening, began: float) -> AioreqError:
+        if self.closed:
+            return ClientClosed("the client was closed while a connection was being made", request=request)
+        timeout = request.terms.timeout
+        at = f"during {opening.step}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
+        if _due(request, began)[1]:
+            return TotalTimeout(f"the total limit of {timeout.total:g} s passed: no connection to {route} yet, {at}")
+        return ConnectTimeout(f"no connection to {route} within {timeout.connect:g} s: {at}")
 
     def _watch(self, due: float) -> None:
         if self._timer is not None:
@@ -287,6 +291,14 @@ class Pool:
         loop_end, self.loop_end = self.loop_end, None
         if loop_end is not None:
             loop_end.now()  # and not by a task of the loop's when it is collected
+
+
+def _due(request: Request, began: float) -> tuple[float, bool]:
+    """When the opening of a connection has taken too long, and whether by the total limit."""
+    connect = request.terms.timeout.connect
+    due = INFINITE if connect is None else began + connect
+    total = INFINITE if request.deadline is None else request.deadline.start(began)
+    return (total, True) if total < due else (due, False)
 
 
 def _wake(asleep: asyncio.Future[None]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 __all__ = ["ConnectionInfo", "Opening", "Timings", "Transfer"]
 
@@ -32,6 +33,7 @@ class ConnectionInfo:
 
 
 _NOTHING_KNOWN = ConnectionInfo()
+_NOT_NOTED = {"opening": None, "queued": 0.0, "sent": 0.0, "started": 0.0, "ended": 0.0, "close_delimited": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +67,24 @@ class Opening:
     ('the TCP handshake with 192.0.2.1', 0.5, 2.0, 0.0)
     """
 
-    __slots__ = ("_clock", "_phase", "_since", "connect", "dns", "step", "tls")
+    __slots__ = ("_clock", "_phase", "_since", "_step", "_whom", "connect", "dns", "tls")
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
-        self.step = "the preparation"
+        self._step, self._whom = "the preparation", ""
         self.dns = self.connect = self.tls = 0.0
         self._clock = clock
         self._phase: str | None = None
         self._since = 0.0
 
-    def begin(self, phase: str, step: str) -> None:
-        """From now on time counts as `phase` ("dns", "connect" or "tls"); `step` says what is done, to whom."""
+    @property
+    def step(self) -> str:
+        """What is being done, or was done last."""
+        return f"{self._step} {self._whom}" if self._whom else self._step
+
+    def begin(self, phase: str, step: str, whom: str = "") -> None:
+        """From now on time counts as `phase` ("dns", "connect" or "tls"); `step` says what is done, up to `whom` it is done to."""
         self.end()
-        self._phase, self.step = phase, step
+        self._phase, self._step, self._whom = phase, step, whom
 
     def end(self) -> None:
         """The last phase is over."""
@@ -97,12 +104,23 @@ class Transfer:
 
     __slots__ = ("began", "close_delimited", "ended", "info", "opening", "queued", "sent", "started")
 
+    opening: Opening | None
+    queued: float
+    sent: float
+    started: float
+    ended: float
+    close_delimited: bool
+
     def __init__(self, info: ConnectionInfo = _NOTHING_KNOWN, began: float = 0.0) -> None:
         self.info = info
         self.began = began
-        self.opening: Opening | None = None
-        self.queued = self.sent = self.started = self.ended = 0.0
-        self.close_delimited = False
+
+    def __getattr__(self, name: str) -> Any:
+        # One is made for each exchange, and most note down nothing more.
+        try:
+            return _NOT_NOTED[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
     @property
     def connection(self) -> ConnectionInfo:

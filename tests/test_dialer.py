@@ -104,9 +104,9 @@ class Told(Opening):
         self.since = time.perf_counter()
         self.steps: list[tuple[float, str]] = []
 
-    def begin(self, phase: str, step: str) -> None:
-        super().begin(phase, step)
-        self.steps.append((time.perf_counter() - self.since, step))
+    def begin(self, phase: str, step: str, whom: str = "") -> None:
+        super().begin(phase, step, whom)
+        self.steps.append((time.perf_counter() - self.since, self.step))
 
 
 def dialer_to(*addresses: str, **options: Any) -> Dialer:

@@ -327,7 +327,7 @@ class PoolMachine(RuleBasedStateMachine):
         connection = self.handed_over[which % len(self.handed_over)]
         self.transport_of(connection).end(None)
         # Its waiter goes to the end of the line: of those before this moment, the order is no longer known.
-        self.fair_from[connection.peer] = len(self.asked)
+        self.fair_from[str(connection.peer)] = len(self.asked)
         self.turn(turns)
 
     @precondition(lambda self: self.running)
@@ -409,7 +409,7 @@ class PoolMachine(RuleBasedStateMachine):
         for connection in idle:
             assert not connection.closed
             assert connection._request is None
-            assert connection in self.queue(connection.peer).idle
+            assert connection in self.queue(str(connection.peer)).idle
         assert sum(len(queue.idle) for queue in self.pool.slots.queues.values()) == len(idle)
 
     @invariant()

@@ -15,10 +15,13 @@ __all__ = ["DecodeMiddleWare"]
 
 
 class DecodeMiddleWare(MiddleWare):
-    """Without it in the chain, bodies stay as they came, and the client doesn't ask for encoded ones."""
+    """Without it in the chain, bodies stay as they came, and the client doesn't ask for encoded ones.
+
+    A 206 stays as it came: a range is one of the encoded bytes (RFC 9110 section 14.2), of which a part can't be decoded.
+    """
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         response = await self.next_middleware.process(request, client)
-        if find(response.fields, b"content-encoding") is not None:
+        if find(response.fields, b"content-encoding") is not None and response.status != 206:
             response.coding = b", ".join(response.field_values(b"content-encoding"))
         return response

@@ -1,9 +1,7 @@
-"""Cookies: what a Set-Cookie field says, where it is kept, which of them a request carries. RFC 6265bis, of which this is a subset.
+"""The jar: which cookies are kept, for how long, which of them a request carries. RFC 6265bis sections 5.7 (storage) and 5.8 (retrieval).
 
-Every cookie is host-only: one with a Domain attribute that covers the host that set it is accepted, but goes back to exactly that host,
-never to its siblings or parents. Without a list of public suffixes nothing else is safe: `Domain=co.uk` would reach everybody there.
-
-Knows URLs and header strings; no client, no request, no response.
+What one cookie is stands in `set_cookie.py`, how jars are written to files in `cookie_files.py`. Knows URLs and header strings; no client,
+no request, no response.
 """
 
 from __future__ import annotations
@@ -11,100 +9,141 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import overload
+from dataclasses import replace
+from os import PathLike
+from threading import RLock
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, overload
 
 from yarl import URL
 
 from .errors import InvalidHeader
+from .public_suffixes import is_address, is_public_suffix, site
+from .set_cookie import Cookie, canonical_host, check, host_of, is_secure, parse, path_matches
+from .urls import without_password
+
+if TYPE_CHECKING:
+    import http.cookiejar
+    from typing import Self
 
 __all__ = ["Cookie", "CookieJar", "cookie_header"]
 
-# RFC 6265bis section 5.6: octets of name and value together, octets of an attribute's value, seconds to live; section 6.1: the counts.
-_MOST_OCTETS = 4096
-_MOST_ATTRIBUTE_OCTETS = 1024
-_MOST_SECONDS = 400 * 24 * 3600
-_MOST_PER_HOST = 50
+# Section 6.1, and what browsers allow the hosts of one site together: a flood from many subdomains pushes out its own site's cookies only.
+_MOST_PER_DOMAIN = 50
+_MOST_PER_SITE = 180
 _MOST_COOKIES = 3000
-# When the jar is full a tenth of it goes at once: the search for what to drop is paid for by hundreds of cookies.
+# Where a site or the jar is full, some go at once: the search for what to drop is paid for by as many cookies.
+_ROOM_IN_SITE = 30
 _ROOM = 300
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # What would end a name, a cookie or the field; and surrogates, but for those that stand for bytes (surrogateescape).
 _NOT_IN_VALUE = re.compile(r"[\x00-\x1f;\x7f\ud800-\udc7f\udd00-\udfff]")
 _NOT_IN_NAME = re.compile(r"[\x00-\x1f;=\x7f\ud800-\udc7f\udd00-\udfff]")
-# RFC 6265 section 5.1.1.
-_DATE_DELIMITERS = re.compile(r"[\t\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")
-_TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(?![0-9])")
-_DAY = re.compile(r"([0-9]{1,2})(?![0-9])")
-_YEAR = re.compile(r"([0-9]{2,4})(?![0-9])")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
-@dataclass(frozen=True, slots=True)
-class Cookie:
-    """One cookie. `value` is what the server sent, quotes included; `expires` seconds since 1970, None until the jar goes.
+_Domains: TypeAlias = set[str]  # in the jar's class `set` is a method
 
-    `host` is the only host that it is sent to; `same_site` is "Strict", "Lax", "None", or None where the server said nothing.
-    """
 
-    name: str
-    value: str = field(repr=False)
-    host: str
-    path: str = "/"
-    expires: float | None = None
-    secure: bool = False
-    http_only: bool = False
-    same_site: str | None = None
+class _Kept:
+    """A cookie in its place: `age` grows from cookie to cookie, `used` is the time at which it was last sent or set."""
+
+    __slots__ = ("age", "cookie", "used")
+
+    def __init__(self, cookie: Cookie, age: int, used: float) -> None:
+        self.cookie = cookie
+        self.age = age
+        self.used = used
 
 
 class CookieJar:
     """Keeps cookies: `store` takes what servers set, `header` gives what a request carries.
 
-    At most 50 cookies a host and 3000 in all: expired ones make room first, then the oldest, those marked Secure last.
+    Threads may share one. At most 50 cookies a domain, 180 a site (a registrable domain with all that is below it), 3000 in all: expired
+    ones make room first, then those that were not sent for the longest time; within a site the ones marked Secure go last.
 
     >>> jar = CookieJar()
-    >>> jar.store(URL("https://example.org/"), "sid=1; Path=/; Secure")
-    Cookie(name='sid', host='example.org', path='/', expires=None, secure=True, http_only=False, same_site=None)
-    >>> jar.header(URL("https://example.org/news"))
+    >>> jar.store(URL("https://www.example.org/"), "sid=1; Path=/; Domain=example.org; Secure")
+    Cookie(name='sid', domain='example.org', path='/', expires=None, host_only=False, secure=True, http_only=False, same_site=None)
+    >>> jar.header(URL("https://news.example.org/"))
     'sid=1'
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
-        # Each host's cookies by name and path. A replaced cookie keeps its place, as it keeps its creation time (section 5.7): so the
-        # order is by age. The number is that of the cookie among all.
-        self.hosts: dict[str, dict[tuple[str, str], tuple[int, Cookie]]] = {}
+    def __init__(self, cookies: Iterable[Cookie | http.cookiejar.Cookie] = (), *, clock: Callable[[], float] = time.time) -> None:
+        # The cookies of each domain by name, path and host-only flag. What a request may carry is in the entries of its host and its
+        # host's parents: a handful of lookups, however many cookies there are.
+        self.hosts: dict[str, dict[tuple[str, str, bool], _Kept]] = {}
+        # The domains of each site; None while there are so few cookies that no site can have too many, and no list of suffixes is needed.
+        self._sites: dict[str, _Domains] | None = None
         self._count = 0
         self._made = 0
         self._clock = clock
+        # A loop and the thread that saves its jar, or the loops of two threads. Held for one step, never while anything waits.
+        self._lock = RLock()
+        self.update(cookies)
+
+    # --- what servers set, what requests carry ---
+
+    def store(self, url: URL, set_cookie: bytes | str) -> Cookie | None:
+        """Take the value of one Set-Cookie field that came with the answer from `url`; gives the cookie that is kept.
+
+        None means that nothing was: the field was refused, or it made a cookie expire.
+        """
+        text = set_cookie.decode("utf-8", "surrogateescape") if isinstance(set_cookie, bytes) else set_cookie
+        now = self._clock()
+        cookie = parse(url, text, now)
+        if cookie is None:
+            return None
+        with self._lock:
+            return None if not is_secure(url) and self._shadows_secure(cookie, now) else self._put(cookie, now)
+
+    def header(self, url: URL) -> str | None:
+        """The value of the Cookie field for a request to `url`, None without a cookie: the longest paths first, then the oldest."""
+        if not self.hosts:
+            return None
+        now = self._clock()
+        secure = is_secure(url)
+        path = url.raw_path or "/"
+        found: list[_Kept] = []
+        expired: list[Cookie] = []
+        host = domain = host_of(url)
+        with self._lock:
+            while domain:
+                for kept in self.hosts.get(domain, _NOTHING).values():
+                    cookie = kept.cookie
+                    if cookie.expires is not None and cookie.expires <= now:
+                        expired.append(cookie)
+                    elif (not cookie.host_only or domain == host) and (secure or not cookie.secure) and path_matches(path, cookie.path):
+                        kept.used = now
+                        found.append(kept)
+                domain = "" if is_address(host) else domain.partition(".")[2]
+            for cookie in expired:
+                self.discard(cookie)
+        found.sort(key=_sent_first)
+        return "; ".join([f"{kept.cookie.name}={kept.cookie.value}" if kept.cookie.name else kept.cookie.value for kept in found]) or None
+
+    # --- the user's side ---
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Cookie]:
-        """The cookies that haven't expired; a host's own ones together, the oldest first."""
-        now = self._clock()
-        return iter([cookie for host in self.hosts.values() for _, cookie in host.values() if not _expired(cookie, now)])
+        """The cookies that haven't expired, the oldest first."""
+        return iter([kept.cookie for kept in self._alive()])
+
+    def __contains__(self, cookie: object) -> bool:
+        """Whether a cookie of this name (or this `Cookie`) is there and hasn't expired."""
+        return any(cookie in (there.name, there) for there in self)
 
     def __repr__(self) -> str:
         return f"<CookieJar of {len(self)} cookies>"
 
     @overload
-    def get(self, name: str, default: None = None) -> str | None: ...
+    def get(self, name: str, default: None = None, *, domain: str | None = None, path: str | None = None) -> str | None: ...
     @overload
-    def get(self, name: str, default: str) -> str: ...
-    def get(self, name: str, default: str | None = None) -> str | None:
-        """The value of the cookie `name`; where several hosts or paths have one, of the youngest."""
-        now = self._clock()
-        found = [entry for host in self.hosts.values() for entry in host.values() if entry[1].name == name]
-        found = [entry for entry in found if not _expired(entry[1], now)]
-        return max(found, key=lambda entry: entry[0])[1].value if found else default
-
-    def clear(self) -> None:
-        """Forget every cookie."""
-        self.hosts.clear()
-        self._count = 0
+    def get(self, name: str, default: str, *, domain: str | None = None, path: str | None = None) -> str: ...
+    def get(self, name: str, default: str | None = None, *, domain: str | None = None, path: str | None = None) -> str | None:
+        """The value of the cookie `name`; where several domains or paths have one, of the youngest."""
+        found = self._selected(name, domain, path)
+        return found[-1].value if found else default
 
     def set(
         self,
@@ -116,98 +155,229 @@ class CookieJar:
         path: str = "/",
         secure: bool = False,
         http_only: bool = False,
+        same_site: str | None = None,
         expires: float | None = None,
     ) -> Cookie:
-        """Put a cookie in by hand, for the host of `url` or for the host `domain`: one of them is needed.
+        """Put a cookie in by hand: for exactly the host of `url`, or for `domain` and all hosts below it. One of them is needed.
 
-        Raises InvalidHeader for what can't stand in a Cookie field.
+        As if that host had set it: a `domain` that is an address or a public suffix (`localhost`, `github.io`) stands for itself alone.
+        Errors: InvalidHeader for what can't stand in a Cookie field, ValueError for the rest.
         """
         _check_pair(name, value)
         if (url is None) == (domain is None):
             raise ValueError("CookieJar.set() takes the host either from url= or from domain=")
-        host = _host(URL(url)) if url is not None else (domain or "").removeprefix(".").lower()
-        if not host or not host.isascii() or _CONTROL.search(host):
-            raise ValueError(f"CookieJar.set({'url' if url is not None else 'domain'}=...): there is no host in {url or domain!r}")
-        if not path.startswith("/"):
-            raise ValueError(f"CookieJar.set(path={path!r}): a path starts with '/'")
-        cookie = Cookie(name, value, host, path, expires, secure, http_only)
-        self._put(cookie)
-        return cookie
+        host = host_of(URL(url)) if url is not None else canonical_host(domain or "")
+        if not host:
+            raise ValueError(f"CookieJar.set(url=...): there is no host in {without_password(str(url))!r}")
+        cookie = Cookie(name, value, host, path, expires, url is not None, secure, http_only, same_site, self._clock())
+        return self.add(cookie) or cookie
 
-    def store(self, url: URL, set_cookie: bytes | str) -> Cookie | None:
-        """Take the value of one Set-Cookie field that came with the answer from `url`; gives the cookie that is kept.
+    def add(self, cookie: Cookie) -> Cookie | None:
+        """Put in a cookie; one with the same name, domain, path and host-only flag is replaced. Gives what is kept, None if it has expired.
 
-        None means that nothing was: the field was refused, or it made a cookie expire.
+        One for an address or a public suffix and what is below it becomes host-only, as with `set`.
+        Errors: InvalidHeader, ValueError and TypeError for one that no server could have set.
         """
-        text = set_cookie.decode("utf-8", "surrogateescape") if isinstance(set_cookie, bytes) else set_cookie
-        now = self._clock()
-        cookie = _parse(url, text, now)
-        if cookie is None or (not _is_secure(url) and self._shadows_secure(cookie, now)):
-            return None
-        if _expired(cookie, now):
-            self._drop(cookie)
-            return None
-        return cookie if self._put(cookie) else None
+        check(cookie)
+        return self._add(cookie, self._clock())
 
-    def header(self, url: URL) -> str | None:
-        """The value of the Cookie field for a request to `url`, None without a cookie: the longest paths first, then the oldest."""
-        if not self.hosts:
-            return None
-        kept = self.hosts.get(_host(url))
-        if not kept:
-            return None
-        now = self._clock()
-        secure = _is_secure(url)
-        path = url.raw_path or "/"
-        found: list[Cookie] = []
-        expired: list[Cookie] = []
-        for _, cookie in kept.values():
-            if _expired(cookie, now):
-                expired.append(cookie)
-            elif (secure or not cookie.secure) and _path_matches(path, cookie.path):
-                found.append(cookie)
-        for cookie in expired:
-            self._drop(cookie)
-        found.sort(key=lambda cookie: -len(cookie.path))
-        return "; ".join([f"{cookie.name}={cookie.value}" for cookie in found]) or None
+    def update(self, cookies: Iterable[Cookie | http.cookiejar.Cookie]) -> None:
+        """Add all cookies of another jar, of one of the standard library too (`http.cookiejar`), or of any iterable of them.
 
-    def _put(self, cookie: Cookie) -> bool:
-        """Whether the cookie is in: where only Secure ones fill the host's share, another one finds no room."""
-        kept = self.hosts.setdefault(cookie.host, {})
-        key = (cookie.name, cookie.path)
-        if (old := kept.get(key)) is not None:
-            kept[key] = (old[0], cookie)
-            return True
+        Errors: as `add`; what came before stays in.
+        """
+        for cookie in cookies:
+            if not isinstance(cookie, Cookie):
+                from .cookie_files import from_standard
+
+                cookie = from_standard(cookie)
+            self.add(cookie)
+
+    def discard(self, cookie: Cookie) -> None:
+        """Take out one cookie, if it is there: by its name, domain, path and host-only flag."""
+        with self._lock:
+            here = self.hosts.get(cookie.domain, _NOTHING)
+            if here.pop((cookie.name, cookie.path, cookie.host_only), None) is not None:
+                self._count -= 1
+                if not here:
+                    del self.hosts[cookie.domain]
+                    if self._sites is not None:
+                        domains = self._sites[site(cookie.domain)]
+                        domains.discard(cookie.domain)
+                        if not domains:
+                            del self._sites[site(cookie.domain)]
+
+    def clear(self, *, name: str | None = None, domain: str | None = None, path: str | None = None) -> None:
+        """Forget every cookie, or those that have this name, this domain (not what is below it) and this path."""
+        with self._lock:
+            for cookie in self._selected(name, domain, path, expired=True):
+                self.discard(cookie)
+
+    def copy(self) -> Self:
+        """A jar of its own with the same cookies."""
+        other = type(self)(clock=self._clock)
+        for kept in self._alive():
+            other._add(kept.cookie, kept.used)
+        return other
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a CookieJar isn't pickled, since reading a pickle runs whatever code is in it: save() and load() are JSON")
+
+    # --- files ---
+
+    def save(self, path: str | PathLike[str], *, session_cookies: bool = True) -> None:
+        """Write the cookies to a JSON file that only its owner may read (mode 0600), in one step: whole or not at all.
+
+        `session_cookies=False` leaves out those without an expiry. Blocks for as long as the disk takes; errors: OSError.
+        """
+        from .cookie_files import write_json
+
+        write_json(path, [(kept.cookie, kept.used) for kept in self._alive() if session_cookies or kept.cookie.expires is not None])
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, clock: Callable[[], float] = time.time) -> Self:
+        """A jar of what `save` wrote, without what has expired since. Errors: OSError; ValueError that says what is wrong, and where."""
+        from .cookie_files import read_json
+
+        jar = cls(clock=clock)
+        for cookie, used in read_json(path):
+            jar._add(cookie, used)
+        return jar
+
+    def save_netscape(self, path: str | PathLike[str], *, session_cookies: bool = True) -> None:
+        """Write a `cookies.txt` as curl, wget and browsers' extensions read it, mode 0600. It has no SameSite, and whole seconds.
+
+        Errors: OSError; ValueError for a cookie with a tab, which the format can't hold.
+        """
+        from .cookie_files import write_netscape
+
+        write_netscape(path, [cookie for cookie in self if session_cookies or cookie.expires is not None])
+
+    @classmethod
+    def load_netscape(cls, path: str | PathLike[str], *, clock: Callable[[], float] = time.time) -> Self:
+        """A jar of the cookies in a `cookies.txt`, `#HttpOnly_` lines too. Errors: OSError; ValueError that names the line."""
+        from .cookie_files import read_netscape
+
+        jar = cls(clock=clock)
+        for cookie in read_netscape(path):
+            jar._add(cookie, jar._clock())
+        return jar
+
+    def to_http_cookiejar(self, jar: http.cookiejar.CookieJar | None = None) -> http.cookiejar.CookieJar:
+        """A jar of the standard library with the same cookies; or `jar` (a MozillaCookieJar, say), to which they are added."""
+        from .cookie_files import to_standard
+
+        return to_standard(self, jar)
+
+    # --- how they are kept ---
+
+    def _add(self, cookie: Cookie, used: float) -> Cookie | None:
+        if not cookie.host_only and (is_address(cookie.domain) or is_public_suffix(cookie.domain)):
+            cookie = replace(cookie, host_only=True)
+        with self._lock:
+            return self._put(cookie if cookie.created else replace(cookie, created=used), used)
+
+    def _put(self, cookie: Cookie, used: float) -> Cookie | None:
+        """The cookie as it is kept. None where it has expired, or finds no room: where only Secure ones fill the domain, say."""
+        if cookie.expires is not None and cookie.expires <= self._clock():
+            self.discard(cookie)
+            return None
+        here = self.hosts.setdefault(cookie.domain, {})
+        key = (cookie.name, cookie.path, cookie.host_only)
+        if (old := here.get(key)) is not None:
+            # Section 5.7: it stays as old as the one that it replaces.
+            old.cookie, old.used = replace(cookie, created=old.cookie.created), used
+            return old.cookie
         self._made += 1
         self._count += 1
-        kept[key] = (self._made, cookie)
-        if len(kept) > _MOST_PER_HOST:
-            self._evict(list(kept.values()), _MOST_PER_HOST)
+        here[key] = kept = _Kept(cookie, self._made, used)
+        if len(here) > _MOST_PER_DOMAIN:
+            self._evict(list(here.values()), _MOST_PER_DOMAIN, _within_site)
+        if self._count > _MOST_PER_SITE or self._sites is not None:
+            domains = self._domains_beside(cookie.domain)
+            if sum(len(self.hosts[domain]) for domain in domains) > _MOST_PER_SITE:
+                crowd = [kept for domain in domains for kept in self.hosts[domain].values()]
+                self._evict(crowd, _MOST_PER_SITE - _ROOM_IN_SITE, _within_site)
         if self._count > _MOST_COOKIES:
-            self._evict([entry for host in self.hosts.values() for entry in host.values()], _MOST_COOKIES - _ROOM)
-        return key in self.hosts.get(cookie.host, ())
+            self._evict([kept for here in self.hosts.values() for kept in here.values()], _MOST_COOKIES - _ROOM, _in_all)
+        return cookie if self.hosts.get(cookie.domain, _NOTHING).get(key) is kept else None
 
-    def _evict(self, entries: list[tuple[int, Cookie]], left: int) -> None:
+    def _domains_beside(self, domain: str) -> _Domains:
+        """All domains of the same site that have cookies, this one too if it has."""
+        if self._sites is None:
+            self._sites = {}
+            for other in self.hosts:
+                self._sites.setdefault(site(other), set()).add(other)
+        domains = self._sites.setdefault(site(domain), set())
+        if domain in self.hosts:
+            domains.add(domain)
+        return domains
+
+    def _evict(self, crowd: list[_Kept], left: int, order: Callable[[_Kept], tuple[bool, float, int]]) -> None:
         now = self._clock()
-        entries.sort(key=lambda entry: (not _expired(entry[1], now), entry[1].secure, entry[0]))
-        for at, (_, cookie) in enumerate(entries):
-            if at >= len(entries) - left and not _expired(cookie, now):
+        crowd.sort(key=lambda kept: (not _expired(kept.cookie, now), *order(kept)))
+        for at, kept in enumerate(crowd):
+            if at >= len(crowd) - left and not _expired(kept.cookie, now):
                 break
-            self._drop(cookie)
-
-    def _drop(self, cookie: Cookie) -> None:
-        kept = self.hosts.get(cookie.host, {})
-        if kept.pop((cookie.name, cookie.path), None) is not None:
-            self._count -= 1
-            if not kept:
-                del self.hosts[cookie.host]
+            self.discard(kept.cookie)
 
     def _shadows_secure(self, cookie: Cookie, now: float) -> bool:
-        # Section 5.7, "leave secure cookies alone": what came over plain HTTP never replaces one, nor is sent before it.
-        for _, other in self.hosts.get(cookie.host, {}).values():
-            if other.secure and other.name == cookie.name and not _expired(other, now) and _path_matches(cookie.path, other.path):
-                return True
+        # Section 5.7, "leave secure cookies alone": what came over plain HTTP never replaces one, nor stands beside it in a request.
+        # Nor does one of a host above or below it; but what a public suffix sets for itself never meets the sites below it.
+        domain = cookie.domain
+        others: Iterable[str] = self.hosts if self._sites is None else self._sites.get(site(domain), ())
+        related = [other for other in others if other.endswith("." + domain)]
+        if related and is_public_suffix(domain):
+            related = []
+        while domain:
+            related.append(domain)
+            domain = domain.partition(".")[2]
+        for domain in related:
+            for kept in self.hosts.get(domain, _NOTHING).values():
+                other = kept.cookie
+                if other.secure and other.name == cookie.name and path_matches(cookie.path, other.path) and not _expired(other, now):
+                    return True
         return False
+
+    def _alive(self) -> list[_Kept]:
+        now = self._clock()
+        with self._lock:
+            alive = [kept for here in self.hosts.values() for kept in here.values() if not _expired(kept.cookie, now)]
+        return sorted(alive, key=lambda kept: kept.age)
+
+    def _selected(self, name: str | None, domain: str | None, path: str | None, *, expired: bool = False) -> list[Cookie]:
+        if domain is not None:
+            domain = canonical_host(domain)
+        cookies = [kept.cookie for here in self.hosts.values() for kept in here.values()] if expired else list(self)
+        return [
+            cookie for cookie in cookies if name in (None, cookie.name) and domain in (None, cookie.domain) and path in (None, cookie.path)
+        ]
+
+
+_NOTHING: dict[tuple[str, str, bool], _Kept] = {}
+
+
+def _sent_first(kept: _Kept) -> tuple[int, int]:
+    return -len(kept.cookie.path), kept.age
+
+
+def _within_site(kept: _Kept) -> tuple[bool, float, int]:
+    return kept.cookie.secure, kept.used, kept.age
+
+
+def _in_all(kept: _Kept) -> tuple[bool, float, int]:
+    # Not the Secure ones last: a flood of those would push out every other site's others.
+    return False, kept.used, kept.age
+
+
+def _expired(cookie: Cookie, now: float) -> bool:
+    return cookie.expires is not None and cookie.expires <= now
 
 
 def cookie_header(pairs: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
@@ -238,112 +408,3 @@ def _check_pair(name: object, value: object) -> None:
             raise InvalidHeader(f"the {what} of the cookie {name!r} holds {bad[0]!r} at position {bad.start()}, which is not allowed there")
         if text.strip(" ") != text:
             raise InvalidHeader(f"the {what} of the cookie {name!r} begins or ends with a space, which servers drop: quote or encode it")
-
-
-def _parse(url: URL, text: str, now: float) -> Cookie | None:
-    """RFC 6265bis sections 5.6 and 5.7, but for a cookie without a name, which is refused."""
-    if _CONTROL.search(text):
-        return None
-    pair, *attributes = text.split(";")
-    name, equals, value = pair.partition("=")
-    name, value = name.strip(" \t"), value.strip(" \t")
-    if not equals or not name or _octets(name) + _octets(value) > _MOST_OCTETS:
-        return None
-
-    # The last one of each name counts.
-    given: dict[str, str] = {}
-    expires: float | None = None
-    max_age: float | None = None
-    for attribute in attributes:
-        key, _, content = attribute.partition("=")
-        key, content = key.strip(" \t").lower(), content.strip(" \t")
-        if _octets(content) > _MOST_ATTRIBUTE_OCTETS:
-            continue
-        given[key] = content
-        if key == "expires" and (date := _parse_date(content)) is not None:
-            expires = date
-        elif key == "max-age" and re.fullmatch(r"-?[0-9]+", content):
-            max_age = now + min(int(content), _MOST_SECONDS) if int(content) > 0 else 0.0
-    if max_age is not None:
-        expires = max_age
-    if expires is not None:
-        expires = min(expires, now + _MOST_SECONDS)
-
-    host = _host(url)
-    domain = given.get("domain", "").removeprefix(".").lower()
-    if not host or (domain and not _domain_matches(host, domain)):
-        return None
-    path = given.get("path", "")
-    if not path.startswith("/"):
-        path = _default_path(url)
-    secure = "secure" in given
-    if secure and not _is_secure(url):
-        return None
-    # Section 4.1.3: these names promise something to the server; in any case of letters.
-    prefix = name.lower()
-    if prefix.startswith("__secure-") and not secure:
-        return None
-    if prefix.startswith("__host-") and (not secure or domain or given.get("path") != "/"):
-        return None
-    return Cookie(name, value, host, path, expires, secure, "httponly" in given, _SAME_SITE.get(given.get("samesite", "").lower()))
-
-
-def _parse_date(text: str) -> float | None:
-    """Seconds since 1970 of a cookie-date, by the algorithm of RFC 6265 section 5.1.1; None where it isn't one."""
-    clock: re.Match[str] | None = None
-    day = month = year = None
-    for token in _DATE_DELIMITERS.split(text):
-        if clock is None and (match := _TIME.match(token)):
-            clock = match
-        elif day is None and (match := _DAY.match(token)):
-            day = int(match[1])
-        elif month is None and token[:3].lower() in _MONTHS:
-            month = _MONTHS.index(token[:3].lower()) + 1
-        elif year is None and (match := _YEAR.match(token)):
-            year = int(match[1])
-    if clock is None or day is None or month is None or year is None:
-        return None
-    if year < 100:
-        year += 1900 if year >= 70 else 2000
-    if year < 1601:
-        return None
-    from datetime import UTC, datetime  # few cookies need it, and each start would pay for it
-
-    try:
-        return datetime(year, month, day, int(clock[1]), int(clock[2]), int(clock[3]), tzinfo=UTC).timestamp()
-    except ValueError:
-        return None  # no such day or time
-
-
-def _default_path(url: URL) -> str:
-    # RFC 6265 section 5.1.4.
-    directory = url.raw_path.rpartition("/")[0]
-    return directory if directory.startswith("/") else "/"
-
-
-def _path_matches(path: str, cookie_path: str) -> bool:
-    # RFC 6265 section 5.1.4.
-    if not path.startswith(cookie_path):
-        return False
-    return len(path) == len(cookie_path) or cookie_path.endswith("/") or path[len(cookie_path)] == "/"
-
-
-def _domain_matches(host: str, domain: str) -> bool:
-    # RFC 6265 section 5.1.3: an address has no parents.
-    return host == domain or (host.endswith("." + domain) and ":" not in host and not host.rpartition(".")[2].isdigit())
-
-
-def _host(url: URL) -> str:
-    return (url.raw_host or "").lower()
-
-
-def _is_secure(url: URL) -> bool:
-    return url.scheme in ("https", "wss")
-
-
-def _expired(cookie: Cookie, now: float) -> bool:
-    return cookie.expires is not None and cookie.expires <= now
-
-
-def _octets(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))  # each byte that isn't UTF-8 counts as the one that it is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +54,59 @@ async def test_hosts(server: Server, client: Client) -> None:
     await client.get(other + "/get")
     await client.get(server.url + "/get")
     assert cookies_sent(server) == [None, None, "a=1"]
+
+
+SHOP = {name: ["127.0.0.1"] for name in ("shop.test", "www.shop.test", "api.shop.test", "www.other.test", "shop.test.other.test")}
+
+
+async def test_a_cookie_of_a_domain_goes_to_all_below_it(server: Server) -> None:
+    fields = (
+        "all=1; Path=/; Domain=shop.test",
+        "own=2; Path=/",
+        "evil=3; Domain=test",
+        "evil=4; Domain=other.test",
+        "evil=5; Domain=api.shop.test",
+    )
+    path = setting(server, "/set", *fields).removeprefix(server.url)
+    async with Client(resolver=SHOP) as client:
+        await client.get(f"http://www.shop.test:{server.port}{path}")
+        for host in SHOP:
+            await client.get(f"http://{host}:{server.port}/get")
+    assert cookies_sent(server)[1:] == ["all=1", "all=1; own=2", "all=1", None, None]
+
+
+async def test_redirects_take_from_the_jar_what_belongs_to_the_next_host(server: Server) -> None:
+    api, other = (f"http://{host}:{server.port}" for host in ("api.shop.test", "www.other.test"))
+    fields = [("Set-Cookie", field) for field in ("all=1; Path=/; Domain=shop.test", "own=2; Path=/")]
+    server.route("/login", Reply(302, [("Location", f"{api}/token"), *fields]))
+    server.route(
+        "/token", Reply(307, [("Location", f"{other}/track"), ("Set-Cookie", "token=3"), ("Set-Cookie", "all=4; Path=/; Domain=shop.test")])
+    )
+    server.route("/track", Reply(303, [("Location", f"http://www.shop.test:{server.port}/get"), ("Set-Cookie", "track=5; Path=/")]))
+    async with Client(resolver=SHOP) as client:
+        client.cookies.set("known", "0", url=other)
+        await client.get(f"http://www.shop.test:{server.port}/login", cookies={"once": "6"})
+        await client.get(other + "/get")
+    assert cookies_sent(server) == ["once=6", "all=1", "known=0", "all=4; own=2", "known=0; track=5"]
+
+
+async def test_values_come_back_byte_for_byte(server: Server, client: Client) -> None:
+    values = [b'"a, b"', b"\xff\xfe", "é€".encode(), b"a\tb", b"x==", b"%7E%2f", b'unbalanced"', b"a,b", b"\\\x80"]
+    fields = [b"c%d=%b; Path=/" % pair for pair in enumerate(values)]
+    server.route("/set", Reply(200, [("Set-Cookie", field.decode("utf-8", "surrogateescape")) for field in fields]))
+    await client.get(server.url + "/set")
+    await client.get(server.url + "/get")
+    sent = server.requests[-1].header_values("cookie")[0]
+    assert sent.encode("utf-8", "surrogateescape") == b"; ".join(b"c%d=%b" % pair for pair in enumerate(values))
+
+
+async def test_a_jar_from_a_file(server: Server, tmp_path: Path) -> None:
+    async with Client() as client:
+        await client.get(setting(server, "/set", "a=1; Path=/", "b=2; Path=/; Max-Age=60"))
+        client.cookies.save(tmp_path / "jar")
+    async with Client(cookies=CookieJar.load(tmp_path / "jar")) as client:
+        await client.get(server.url + "/get")
+    assert cookies_sent(server) == [None, "a=1; b=2"]
 
 
 async def test_secure_cookies_stay_secure(tls_server: Server, server: Server) -> None:
@@ -140,6 +194,6 @@ async def test_requests_at_once_keep_their_cookies_apart(server: Server, client:
 
 
 async def test_a_refused_cookie_is_no_error(server: Server, client: Client) -> None:
-    url = setting(server, "/set", "nonsense", "=1", "a=" + "x" * 5000, "__Host-a=1", "ok=1; Path=/")
+    url = setting(server, "/set", "=", "=a=1", "; Path=/", "a=1; Domain=co.uk", "a=" + "x" * 5000, "__Host-a=1", "ok=1; Path=/")
     assert (await client.get(url)).status == 200
     assert [cookie.name for cookie in client.cookies] == ["ok"]

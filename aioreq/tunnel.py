@@ -10,7 +10,8 @@ import asyncio
 import socket
 from typing import cast
 
-from .auth import PasswordAuth, parse_challenges
+from .auth import PasswordAuth
+from .challenges import parse_challenges
 from .config import Limits
 from .dialer import Dialer, reason
 from .errors import ConnectError, GuardError, ProtocolError, ProxyError

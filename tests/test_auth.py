@@ -3,15 +3,33 @@
 import base64
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aioreq.auth import BasicAuth, Challenge, PasswordAuth, answer, basic_header, choose, digest_header, parse_challenges
+import aioreq.digest
+from aioreq.auth import Auth, BasicAuth, DigestAuth, PasswordAuth, basic_header, credentials
+from aioreq.challenges import Challenge, parse_challenges, parse_info
+from aioreq.digest import choose, digest_answer
 from aioreq.errors import InvalidHeader
 
 pytestmark = pytest.mark.no_loop
+
+
+def digest_header(challenge: Challenge, **options: Any) -> str:
+    return digest_answer(challenge, **options).header
+
+
+def answer(auth: PasswordAuth, challenges: list[Challenge], method: str, target: str, body: bytes | None = b"") -> str | None:
+    """The first answer to the best of these challenges."""
+    challenge = choose(auth, challenges, body is not None)
+    if challenge is None:
+        return None
+    if challenge.scheme == "basic":
+        return basic_header(auth.user, auth.password)
+    return digest_header(challenge, user=auth.user, password=auth.password, method=method, target=target, nc=1, body=body)
 
 
 def digest(field: str) -> dict[str, str]:
@@ -251,6 +269,36 @@ def test_session_variants(algorithm: str, hashed: Callable[[str], str], qop: str
     assert (params["cnonce"], params["algorithm"]) == ("c", algorithm)
 
 
+# Section 3.9.2 with its numbers corrected, as by erratum 4897: those printed were made by a truncated SHA-512, not by SHA-512/256.
+RFC_7616_2 = (
+    'Digest realm="api@example.org", qop="auth", algorithm=SHA-512-256, nonce="5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK", '
+    'opaque="HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS", charset=UTF-8, userhash={}'
+)
+
+
+@pytest.mark.parametrize(
+    ("userhash", "username"),
+    [
+        ("true", 'username="793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b"'),
+        ("false", "username*=UTF-8''J%C3%A4s%C3%B8n%20Doe"),
+    ],
+)
+def test_rfc_7616_section_3_9_2(userhash: str, username: str) -> None:
+    (challenge,) = parse_challenges([RFC_7616_2.format(userhash)])
+    field = digest_header(
+        challenge,
+        user="J\xe4s\xf8n Doe",
+        password="Secret, or not?",
+        method="GET",
+        target="/doe.json",
+        nc=1,
+        cnonce="NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
+    )
+    assert field.startswith(f"Digest {username}, ")
+    assert 'response="3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5"' in field
+    assert ("userhash=true" in field) == (userhash == "true")
+
+
 def test_each_answer_has_a_cnonce_of_its_own() -> None:
     challenge = Challenge("digest", {**RFC_2617, "qop": "auth"})
     fields = [digest(digest_header(challenge, user="u", password="p", method="GET", target="/", nc=n)) for n in (1, 2)]
@@ -315,8 +363,12 @@ ME = PasswordAuth("me", "pw")
         (["Basic realm=r", f"{MD5}, {SHA}"], "sha"),
         ([MD5 + ", algorithm=md5-sess", MD5], "md5"),
         (["Digest realm=r, nonce=first", "Digest realm=r, nonce=second"], "first"),
-        (["Digest realm=r, nonce=x, algorithm=SHA-512-256", MD5], "md5"),
-        (["Digest realm=r, nonce=x, algorithm=SHA-256, qop=auth-int", MD5], "md5"),
+        (["Digest realm=r, nonce=x, algorithm=SHA-512-256", MD5], "x"),
+        ([MD5, "Digest realm=r, nonce=x, algorithm=sha-512-256-SESS", SHA], "x"),
+        ([SHA, "Digest realm=r, nonce=x, algorithm=SHA-512-256"], "sha"),
+        (["Digest realm=r, nonce=x, algorithm=SHA-512", MD5], "md5"),
+        (["Digest realm=r, nonce=x, algorithm=SHA-256, qop=auth-int", MD5], "x"),
+        (["Digest realm=r, nonce=x, algorithm=SHA-256, qop=auth-conf", MD5], "md5"),
         (["Digest realm=r, algorithm=SHA-256", MD5], "md5"),
         (["Digest nonce=x, algorithm=SHA-256", MD5], "md5"),
         (['Digest realm=r, nonce=x, algorithm=SHA-256, qop=""', MD5], "md5"),
@@ -338,7 +390,7 @@ def test_basic_where_nothing_better_is_offered() -> None:
 
 
 def test_nothing_to_answer() -> None:
-    for values in ([], ["Negotiate"], ["Bearer realm=r"], ["Digest realm=r, nonce=n, qop=auth-int"], ["Basic realm=a b"]):
+    for values in ([], ["Negotiate"], ["Bearer realm=r"], ["Digest realm=r, nonce=n, qop=auth-conf"], ["Basic realm=a b"]):
         assert answer(ME, parse_challenges(values), "GET", "/") is None
 
 
@@ -346,6 +398,110 @@ def test_basic_auth_answers_basic_alone() -> None:
     me = BasicAuth("me", "pw")
     assert answer(me, parse_challenges([SHA, "Basic realm=r"]), "GET", "/") == basic_header("me", "pw")
     assert answer(me, parse_challenges([SHA]), "GET", "/") is None
+
+
+def test_digest_auth_answers_digest_alone() -> None:
+    me = DigestAuth("me", "pw")
+    assert answer(me, parse_challenges(["Basic realm=r"]), "GET", "/") is None
+    field = answer(me, parse_challenges(["Basic realm=r", MD5]), "GET", "/")
+    assert field is not None
+    assert digest(field)["nonce"] == "md5"
+
+
+def test_a_body_that_isnt_at_hand() -> None:
+    offered = parse_challenges(["Digest realm=r, nonce=int, qop=auth-int, algorithm=SHA-256", MD5])
+    chosen = choose(ME, offered, body=False)
+    assert chosen is not None
+    assert chosen.params["nonce"] == "md5"
+    with pytest.raises(ValueError, match="can't be answered by Digest"):
+        digest_answer(offered[0], user="u", password="p", method="GET", target="/", nc=1, body=None)
+
+
+@pytest.mark.parametrize("body", [b"", b"v=1&w=\xff"])
+def test_auth_int_covers_the_body(body: bytes) -> None:
+    (challenge,) = parse_challenges(['Digest realm="r", nonce="n", qop="auth-int", algorithm=SHA-256'])
+    made = digest_answer(challenge, user="u", password="p", method="POST", target="/x", nc=2, cnonce="c", body=body)
+    secret, request = sha256("u:r:p"), sha256("POST:/x:" + hashlib.sha256(body).hexdigest())
+    assert digest(made.header)["response"] == sha256(f"{secret}:n:00000002:c:auth-int:{request}")
+    assert digest(made.header)["qop"] == "auth-int"
+    assert not made.contradicts({"rspauth": "of a body that nobody hashed"})
+
+
+def test_what_the_server_proves() -> None:
+    (challenge,) = parse_challenges([SHA])
+    made = digest_answer(challenge, user="u", password="p", method="GET", target="/x", nc=2, cnonce="c")
+    right = sha256(f"{sha256('u:r:p')}:sha:00000002:c:auth:{sha256(':/x')}")
+    assert not made.contradicts({"rspauth": right.upper(), "nextnonce": "n"})
+    assert not made.contradicts({"nextnonce": "n"})
+    assert made.contradicts({"rspauth": right[:-1]})
+    assert made.contradicts({"rspauth": "\xe9"})
+    assert right not in repr(made)
+
+
+@pytest.mark.parametrize(
+    ("values", "info"),
+    [
+        (['nextnonce="a, b", qop=auth, nc=00000001'], {"nextnonce": "a, b", "qop": "auth", "nc": "00000001"}),
+        (["nextnonce=a", 'rspauth="b"'], {"nextnonce": "a", "rspauth": "b"}),
+        ([], {}),
+        ([""], {}),
+        (["nextnonce=a, nextnonce=b"], {}),
+        (["nextnonce"], {}),
+        (["abc="], {}),
+        (["a=b, Digest nonce=c"], {}),
+        (['nextnonce="open'], {}),
+    ],
+)
+def test_authentication_info(values: list[str], info: dict[str, str]) -> None:
+    assert parse_info(values) == info
+
+
+def test_a_hash_that_openssl_lacks_isnt_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def new(name: str, *args: Any, **options: Any) -> Any:
+        if name in ("sha512_256", "md5"):
+            raise ValueError(f"unsupported hash type {name}")
+        return hashlib_new(name, *args, **options)
+
+    hashlib_new = hashlib.new
+    monkeypatch.setattr(hashlib, "new", new)
+    aioreq.digest._available.cache_clear()
+    try:
+        offered = parse_challenges(["Digest realm=r, nonce=x, algorithm=SHA-512-256", SHA, MD5])
+        assert choose(ME, offered) is offered[1]
+        assert choose(ME, [offered[0], offered[2]]) is None
+    finally:
+        aioreq.digest._available.cache_clear()
+
+
+# --- what `auth=` takes ---
+
+
+def test_credentials() -> None:
+    basic, own = BasicAuth("a", "b"), Auth()
+    assert credentials(None) is None
+    assert credentials(basic) is basic
+    assert credentials(own) is own
+    assert credentials(("a", "b")) == PasswordAuth("a", "b")
+    assert isinstance(credentials(lambda request: None), Auth)
+
+
+@pytest.mark.parametrize("given", ["user:sesame", b"sesame", ["user", "sesame"], ("user",), ("u", "sesame", "x"), 1, object(), BasicAuth])
+def test_what_auth_doesnt_take(given: Any) -> None:
+    with pytest.raises(TypeError, match="auth= takes") as caught:
+        credentials(given)
+    assert "sesame" not in str(caught.value)
+    if given is BasicAuth:
+        assert "the class BasicAuth: make one" in str(caught.value)
+
+
+def test_a_basic_field_is_made_once() -> None:
+    me = BasicAuth("Aladdin", "open sesame")
+    assert me.header is me.header == "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+    assert me == BasicAuth("Aladdin", "open sesame") != BasicAuth("Aladdin", "x")
+    assert me != PasswordAuth("Aladdin", "open sesame")
+    assert hash(me) == hash(BasicAuth("Aladdin", "open sesame"))
+    assert "QWxh" not in repr(me)
+    assert repr(DigestAuth("me", "hunter2")) == "DigestAuth(user='me')"
 
 
 def test_a_user_with_a_colon_is_for_digest_only() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import aioreq
 from aioreq import BasicAuth, Client
-from aioreq.middlewares import default_middlewares
+from aioreq.middlewares import MiddleWare, default_middlewares
 from aioreq.testing import Reply, Request, Server
 
 BASIC = "/basic-auth/user/password"
@@ -42,7 +42,9 @@ async def test_the_strongest_challenge_is_answered(server: Server, client: Clien
     offered = [("WWW-Authenticate", "Basic realm=a"), ("WWW-Authenticate", 'Digest realm="b", nonce="c", qop="auth"')]
     server.route("/both", lambda request: Reply(200 if request.header("authorization") else 401, offered))
     assert (await client.get(server.url + "/both", auth=("user", "password"))).status == 200
-    assert authorizations(server)[2:] == ["none", "digest"]
+    async with Client() as another:  # one that wasn't asked by this server yet
+        assert (await another.get(server.url + "/both", auth=("user", "password"))).status == 200
+    assert authorizations(server)[2:] == ["digest", "none", "digest"]
 
 
 async def test_digest_covers_the_target_as_it_is_sent(server: Server, client: Client) -> None:
@@ -85,6 +87,60 @@ async def test_auth_wins_over_userinfo_and_a_field_over_both(server: Server, cli
     assert sent == [["Basic dXNlcjpwYXNzd29yZA=="], ["Bearer token"]]
 
 
+async def test_the_more_specific_auth_wins(server: Server) -> None:
+    url = f"http://a:b@127.0.0.1:{server.port}/get"
+    mine, token = BasicAuth("user", "password"), aioreq.BearerAuth("token")
+    async with Client(auth=mine, headers={"X": "y"}) as client:
+        await client.get(server.url + "/get")
+        await client.get(server.url + "/get", auth=token)
+        await client.get(url)
+        await client.get(url, auth=None)
+        await client.get(url, auth=token)
+        await client.send(aioreq.Request("GET", url, auth=token))
+        await client.send(aioreq.Request("GET", server.url + "/get", auth=None))
+    async with Client(auth=mine, headers={"Authorization": "of the client"}) as client:
+        await client.get(server.url + "/get", auth=token)
+        await client.get(server.url + "/get", headers={"Authorization": None})
+        await client.get(server.url + "/get", headers={"Authorization": "of the request"}, auth=("user", "password"))
+    sent = [request.header_values("authorization") for request in server.requests]
+    basic, bearer = ["Basic dXNlcjpwYXNzd29yZA=="], ["Bearer token"]
+    assert sent[:7] == [basic, bearer, ["Basic YTpi"], ["Basic YTpi"], bearer, bearer, []]
+    assert sent[7:] == [["of the client"], basic, ["of the request"]]
+
+
+async def test_auth_none_drops_what_a_redirect_carried(server: Server) -> None:
+    class Bare(MiddleWare):
+        async def process(self, request: aioreq.Request, client: Client) -> Any:
+            return await self.next_middleware.process(request.replace(auth=None), client)
+
+    async with Client(auth=BasicAuth("user", "password"), middlewares=(*default_middlewares[:-1], Bare, default_middlewares[-1])) as client:
+        await client.get(server.url + "/redirect/1")
+    assert authorizations(server) == ["none", "none"]
+
+
+async def test_a_request_that_a_link_makes_has_no_auth_of_the_clients(server: Server) -> None:
+    class Own(MiddleWare):
+        async def process(self, request: aioreq.Request, client: Client) -> Any:
+            for auth in ({}, {"auth": ("user", "password")}, {"auth": lambda made: made.add_field("X-Own", "1")}):
+                await self.next_middleware.process(aioreq.Request("GET", server.url + BASIC, **auth), client)
+            return await self.next_middleware.process(request, client)
+
+    async with Client(auth=BasicAuth("user", "password"), middlewares=(Own, *default_middlewares)) as client:
+        assert (await client.get(server.url + BASIC)).status == 200
+    assert authorizations(server) == ["none", "none", "basic", "none", "basic"]
+    assert server.requests[3].header("x-own") == "1"
+
+
+async def test_what_auth_doesnt_take(server: Server, client: Client) -> None:
+    for wrong in ("user:sesame", ["user", "sesame"], 1):
+        with pytest.raises(TypeError, match=r"auth= takes \(user, password\)") as caught:
+            await client.get(server.url + "/get", auth=wrong)  # type: ignore[arg-type]
+        assert "sesame" not in str(caught.value)
+        with pytest.raises(TypeError, match="auth= takes"):
+            Client(auth=wrong)  # type: ignore[arg-type]
+    assert not server.requests
+
+
 @pytest.mark.parametrize("auth", [("user", "wrong"), BasicAuth("user", "wrong"), None])
 @pytest.mark.parametrize("path", [BASIC, DIGEST])
 async def test_a_wrong_password_gives_the_401(server: Server, client: Client, path: str, auth: Any) -> None:
@@ -119,9 +175,9 @@ async def test_auth_none_sends_nothing(server: Server) -> None:
 
 
 async def test_the_password_isnt_shown(server: Server) -> None:
-    async with Client(auth=("user", "sesame")) as client:
+    async with Client(auth=("user", "sesame"), params={"key": "sesame"}, headers={"X-Key": "sesame"}) as client:
         response = await client.get(server.url + BASIC)
-        assert "sesame" not in repr(client) + repr(response) + repr(response.request) + repr(response.request.auth)
+        assert "sesame" not in repr(client) + repr(client.settings) + repr(response) + repr(response.request) + repr(response.request.auth)
         assert "sesame" not in repr(BasicAuth("user", "sesame"))
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
 from os import PathLike, fspath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-__all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Retry", "Timeout", "Unset", "check_count", "check_seconds"]
+__all__ = ["IDEMPOTENT", "TLS", "UNSET", "Limits", "Timeout", "Unset", "check_count", "check_seconds"]
 
 
 class Unset(enum.Enum):
@@ -23,7 +23,7 @@ class Unset(enum.Enum):
     def __repr__(self) -> str:
         return "UNSET"
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> Literal[False]:
         return False
 
 
@@ -129,42 +129,6 @@ class Limits:
             raise TypeError("Limits(idle_timeout=None): give seconds; 0 keeps no connection")
         check_seconds("Limits", "idle_timeout", self.idle_timeout)
         check_seconds("Limits", "lifetime", self.lifetime)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """When a failed request is tried again, by a new attempt.
-
-    `attempts` come after the first one, for `methods` only and only where the body can be sent again: on a failure to connect, and on
-    a connection lost before any byte of the response. The pause before attempt n is `backoff * 2 ** (n - 1)` seconds, halved at most
-    at random so that clients don't march in step, and never longer than `max_wait`.
-
-    >>> Retry(attempts=0).attempts
-    0
-    """
-
-    attempts: int = 2
-    methods: frozenset[str] = IDEMPOTENT
-    backoff: float = 0.1
-    max_wait: float = 5
-
-    def __post_init__(self) -> None:
-        check_count("Retry", "attempts", self.attempts)
-        for name in ("backoff", "max_wait"):
-            if getattr(self, name) is None:
-                raise TypeError(f"Retry({name}=None): give seconds")
-            check_seconds("Retry", name, getattr(self, name))
-        methods: Any = self.methods
-        if isinstance(methods, str) or not isinstance(methods, Iterable):
-            raise TypeError(f"Retry(methods={methods!r}): give a set of method names")
-        object.__setattr__(self, "methods", frozenset(self.methods))
-
-    @classmethod
-    def of(cls, value: Retry | int | None) -> Retry:
-        """A `Retry` from what a user gives: a number is `attempts`; None or 0 never retries."""
-        if isinstance(value, Retry):
-            return value
-        return cls(attempts=0 if value is None else value)
 
 
 @dataclass(frozen=True, slots=True)

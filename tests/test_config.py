@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aioreq.config import IDEMPOTENT, TLS, UNSET, Limits, Retry, Timeout
+from aioreq.config import TLS, UNSET, Limits, Timeout
 
 pytestmark = pytest.mark.no_loop
 
@@ -102,42 +102,6 @@ def test_idle_timeout() -> None:
     refused(ValueError, "Limits(idle_timeout=-1)", Limits, idle_timeout=-1)
 
 
-# --- Retry ---
-
-
-def test_retry_defaults() -> None:
-    assert Retry() == Retry(attempts=2, methods=IDEMPOTENT, backoff=0.1, max_wait=5)
-    assert {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"} == IDEMPOTENT
-
-
-@pytest.mark.parametrize(("value", "attempts"), [(None, 0), (0, 0), (1, 1), (Retry(attempts=7), 7)])
-def test_retry_of(value: Any, attempts: int) -> None:
-    assert Retry.of(value).attempts == attempts
-
-
-@pytest.mark.parametrize("value", ["1", 1.0, True, False, ()])
-def test_retry_of_something_else(value: Any) -> None:
-    with pytest.raises(TypeError, match=rf"Retry\(attempts=\.\.\.\) takes a whole number, not {type(value).__name__}"):
-        Retry.of(value)
-
-
-def test_retry_values_are_named() -> None:
-    refused(ValueError, "Retry(attempts=-1): must be at least 0", Retry, attempts=-1)
-    assert Retry(backoff=0, max_wait=0) == Retry(backoff=0.0, max_wait=0.0)
-    for name in ("backoff", "max_wait"):
-        refused(TypeError, f"Retry({name}=None): give seconds", Retry, **{name: None})
-        refused(TypeError, f"Retry({name}=...) takes seconds", Retry, **{name: "1"})
-        refused(ValueError, f"Retry({name}=-1)", Retry, **{name: -1})
-
-
-def test_retry_methods() -> None:
-    methods: Any
-    for methods in (["GET", "POST"], {"GET", "POST"}, ("POST", "GET", "GET"), iter(["GET", "POST"])):
-        assert Retry(methods=methods).methods == frozenset({"GET", "POST"})
-    refused(TypeError, "Retry(methods='GET'): give a set of method names", Retry, methods="GET")
-    refused(TypeError, "Retry(methods=None): give a set of method names", Retry, methods=None)
-
-
 # --- TLS ---
 
 
@@ -185,7 +149,7 @@ def test_a_client_certificate_is_not_shown() -> None:
 # --- all of them ---
 
 
-@pytest.mark.parametrize("value", [Timeout(), Limits(), Retry(), TLS(), TLS(cert=("a", "b")), TLS(ca=Path("x"))])
+@pytest.mark.parametrize("value", [Timeout(), Limits(), TLS(), TLS(cert=("a", "b")), TLS(ca=Path("x"))])
 def test_values_are_frozen_comparable_and_usable_as_keys(value: Any) -> None:
     name = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -195,7 +159,7 @@ def test_values_are_frozen_comparable_and_usable_as_keys(value: Any) -> None:
     assert {value: 1}[dataclasses.replace(value)] == 1
 
 
-@pytest.mark.parametrize("kind", [Timeout, Limits, Retry, TLS])
+@pytest.mark.parametrize("kind", [Timeout, Limits, TLS])
 def test_an_unknown_option_is_named(kind: Any) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'conect'"):
         kind(conect=1)

@@ -6,14 +6,14 @@ Text is UTF-8 with surrogateescape both ways, so that any bytes a peer sent can 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from multidict import MultiMapping
 
 from .errors import InvalidHeader
 
-__all__ = ["Fields", "HeaderTypes", "checked_name", "checked_value", "field_pairs", "text"]
+__all__ = ["SENSITIVE_HEADERS", "Fields", "HeaderTypes", "checked_name", "checked_value", "field_names", "field_pairs", "text"]
 
 HeaderTypes: TypeAlias = (
     Mapping[str, str | None] | Mapping[bytes, bytes | None] | Iterable[tuple[str | bytes, str | bytes | None]] | MultiMapping[str]
@@ -21,6 +21,29 @@ HeaderTypes: TypeAlias = (
 
 # Received fields: (name, value) pairs in order. The compiled parser makes them when somebody looks at them; its `find` needs none.
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+# Fields beside Authorization and Cookie that prove who asks: what services and gateways document as their own, and what people call
+# such a field. Whole names: parts of names would also take away fields that only describe a request.
+_NAMED = """
+api-key apikey x-api-key x-apikey x-api-token x-api-secret x-app-key x-client-secret
+access-token auth-token token x-access-token x-auth x-auth-key x-auth-token x-authorization x-id-token x-refresh-token x-secret
+x-service-token x-session-id x-session-token x-subject-token x-token x-user-token
+csrf-token x-csrf-token x-csrftoken x-xsrf-token
+x-forwarded-access-token x-original-authorization x-serverless-authorization
+x-amz-security-token x-aws-ec2-metadata-token x-amzn-oidc-accesstoken x-amzn-oidc-data
+x-amz-server-side-encryption-customer-key x-amz-copy-source-server-side-encryption-customer-key
+x-goog-api-key x-goog-encryption-key x-goog-iam-authorization-token x-goog-iap-jwt-assertion
+ocp-apim-subscription-key x-functions-key x-ms-authorization-auxiliary x-ms-encryption-key x-ms-token-aad-access-token
+cf-access-client-secret cf-access-jwt-assertion cf-access-token
+deploy-token job-token private-token x-gitlab-token x-circleci-token circle-token
+x-consul-token x-nomad-token x-vault-token
+dd-api-key dd-application-key x-honeycomb-team x-license-key x-insert-key x-sentry-auth
+x-nuget-apikey x-jfrog-art-api x-octopus-apikey x-redmine-api-key x-figma-token x-plex-token x-emby-token
+x-shopify-access-token x-shopify-storefront-access-token x-postmark-server-token x-postmark-account-token
+x-algolia-api-key x-meili-api-key x-typesense-api-key x-hasura-admin-secret x-parse-master-key x-parse-rest-api-key
+x-parse-session-token x-rapidapi-key x-mbx-apikey cb-access-key cb-access-passphrase cb-access-sign x-vercel-protection-bypass
+"""
+SENSITIVE_HEADERS = frozenset(_NAMED.split())
 
 # RFC 9110 section 5.6.2 (token) and 5.5 (field values: HTAB, SP, visible characters, obs-text).
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+\-.^_`|~0-9A-Za-z]")
@@ -61,6 +84,16 @@ def field_pairs(headers: HeaderTypes | None) -> list[tuple[str, str | None]]:
         raise TypeError(f"headers: give a mapping or (name, value) pairs, not {type(given).__name__}")
     items: Iterable[tuple[object, object]] = given.items() if isinstance(given, Mapping) else given
     return [(_name(name), _value(name, value)) for name, value in items]
+
+
+def field_names(names: Collection[str]) -> frozenset[str]:
+    """The names in lower case. Errors: TypeError for anything but a collection of names, InvalidHeader for what is none."""
+    if names is SENSITIVE_HEADERS:
+        return SENSITIVE_HEADERS
+    given: Any = names
+    if isinstance(given, str | bytes) or not isinstance(given, Collection) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"sensitive_headers takes a set or list of field names, not {type(given).__name__}; () names none")
+    return frozenset(checked_name(name).lower() for name in given)
 
 
 def _name(name: object) -> str:

@@ -214,8 +214,12 @@ def join(base: ParsedURL, reference: str) -> ParsedURL:
     # Not from `base.url`: yarl drops an empty query.
     _, base_path, base_query, _ = _split(base.target.decode("ascii"))
     fragment = base.url.raw_fragment or None
+    text = reference.rstrip()
+    reference = text + _quoted(reference[len(text) :])  # a space of Unicode's at its end is a part of it
     scheme_match = _SCHEME.match(reference)
     if scheme_match is not None:
+        if scheme_match[1].lower() not in DEFAULT_PORTS:
+            raise InvalidURL(f"URL {without_password(reference)!r}: scheme {scheme_match[1]!r} can't be requested, only http and https")
         target = reference
     elif reference.startswith("//"):
         target = f"{scheme}:{reference}"

@@ -470,7 +470,7 @@ async def test_what_a_guard_is_asked(server: Server) -> None:
         guard.asked.clear()
         assert (await client.get(f"http://one.test:{port}/id/2")).text == "2"
         assert guard.asked == named[:1]  # a connection in use was judged when it was opened
-        with pytest.raises(GuardError, match=r"^not no\.test$"):
+        with pytest.raises(GuardError, match=r"(?m)^not no\.test$"):
             await client.get(f"http://127.0.0.1:{port}/no")
         with pytest.raises(GuardError, match=r"Recording object at .* refuses private\.test:\d+ at 127\.0\.0\.2, 127\.0\.0\.3"):
             await client.get(f"http://private.test:{port}/")

@@ -161,7 +161,7 @@ async def test_redirects_take_nothing_of_the_proxy_s_along(kind: str, first: str
     ):
         start.route("/start", Reply(307, [("Location", end.url + "/anything")]))
         choice: Any = {"all": proxy, f"all://127.0.0.1:{end.port}": None} if then == "direct" else proxy
-        async with Client(proxy=choice, verify=ca, retry=0) as client:
+        async with Client(proxy=choice, verify=ca, retry=0, redirect_policy=lambda response, request: "follow") as client:
             response = await client.put(start.url + "/start", content=b"body")
         assert response.json()["body"] == "body"
         assert relay.accepted == (1 if then == "direct" else 2)

@@ -13,7 +13,7 @@ from .authentication import AuthenticationMiddleWare
 from .base import MiddleWare, PoolMiddleWare
 from .cookies import CookiesMiddleWare
 from .decode import DecodeMiddleWare
-from .redirect import RedirectMiddleWare
+from .redirect import RedirectAnswer, RedirectMiddleWare, RedirectPolicy
 from .retry import RetryMiddleWare
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "MiddleWare",
     "MiddleWareTypes",
     "PoolMiddleWare",
+    "RedirectAnswer",
     "RedirectMiddleWare",
+    "RedirectPolicy",
     "RetryMiddleWare",
     "build",
     "default_middlewares",

@@ -12,10 +12,11 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import errors, http, middlewares, testing
-    from .auth import BasicAuth
+    from .auth import Auth, BasicAuth, DigestAuth
+    from .bearer import BearerAuth
     from .bulk import get_requests
     from .client import Client, StreamClient
-    from .config import TLS, Limits, Retry, Timeout
+    from .config import TLS, Limits, Timeout
     from .cookies import Cookie, CookieJar
     from .errors import (
         AioreqError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         ConnectTimeout,
         DecodeError,
+        DigestMismatch,
         DNSError,
         GuardError,
         IncompleteBody,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         ProtocolError,
         ProxyError,
         ReadTimeout,
+        RedirectRefused,
         RemoteProtocolError,
         RequestTimeout,
         StatusError,
@@ -44,21 +47,29 @@ if TYPE_CHECKING:
         TotalTimeout,
         WriteTimeout,
     )
+    from .forms import FormData
     from .guard import Guard, PublicOnly
+    from .headers import SENSITIVE_HEADERS
     from .models import Request
+    from .netrc import NetrcAuth
     from .proxies import Proxy
     from .resolvers import AiodnsResolver, Resolver, StaticResolver, ThreadedResolver
     from .response import Response, StreamResponse
     from .response_headers import ResponseHeaders
+    from .retries import Retry, RetryBudget
+    from .saving import Download
     from .stats import Stats
     from .sync import delete, get, head, options, patch, post, put, request
     from .transfer import ConnectionInfo, Timings
 
 __all__ = [
+    "SENSITIVE_HEADERS",
     "TLS",
     "AiodnsResolver",
     "AioreqError",
+    "Auth",
     "BasicAuth",
+    "BearerAuth",
     "CertificateError",
     "Client",
     "ClientClosed",
@@ -70,6 +81,10 @@ __all__ = [
     "CookieJar",
     "DNSError",
     "DecodeError",
+    "DigestAuth",
+    "DigestMismatch",
+    "Download",
+    "FormData",
     "Guard",
     "GuardError",
     "IncompleteBody",
@@ -78,12 +93,14 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "LocalProtocolError",
+    "NetrcAuth",
     "PoolTimeout",
     "ProtocolError",
     "Proxy",
     "ProxyError",
     "PublicOnly",
     "ReadTimeout",
+    "RedirectRefused",
     "RemoteProtocolError",
     "Request",
     "RequestTimeout",
@@ -91,6 +108,7 @@ __all__ = [
     "Response",
     "ResponseHeaders",
     "Retry",
+    "RetryBudget",
     "StaticResolver",
     "Stats",
     "StatusError",
@@ -121,17 +139,23 @@ __all__ = [
 
 _SUBMODULES = frozenset({"errors", "http", "middlewares", "testing"})
 _HOMES = {
-    "auth": ("BasicAuth",),
+    "auth": ("Auth", "BasicAuth", "DigestAuth"),
+    "bearer": ("BearerAuth",),
     "bulk": ("get_requests",),
     "client": ("Client", "StreamClient"),
-    "config": ("TLS", "Limits", "Retry", "Timeout"),
+    "config": ("TLS", "Limits", "Timeout"),
     "cookies": ("Cookie", "CookieJar"),
+    "forms": ("FormData",),
     "guard": ("Guard", "PublicOnly"),
+    "headers": ("SENSITIVE_HEADERS",),
     "models": ("Request",),
+    "netrc": ("NetrcAuth",),
     "proxies": ("Proxy",),
     "resolvers": ("AiodnsResolver", "Resolver", "StaticResolver", "ThreadedResolver"),
     "response": ("Response", "StreamResponse"),
     "response_headers": ("ResponseHeaders",),
+    "saving": ("Download",),
+    "retries": ("Retry", "RetryBudget"),
     "stats": ("Stats",),
     "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
     "transfer": ("ConnectionInfo", "Timings"),

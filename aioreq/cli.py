@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import aioreq
 
+from .progress_bar import progress_bar
 from .request_head import serialize
+from .saving import save
 
 if TYPE_CHECKING:
-    from .response import ResponseHead
+    from .response import ResponseHead, StreamResponse
 
 __all__ = ["main"]
 
@@ -65,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     add("-H", "--headers", metavar=field, nargs="+", action="extend", default=[], help="header fields; `Name:` removes a default one")
     add("-d", "--data", metavar="DATA", action="append", help="the body, as a form unless -H says otherwise; @FILE reads it, @- from stdin")
     add("-A", "--user-agent", metavar="NAME", help="the User-Agent to send")
-    add("-o", "--output", metavar="FILE", help="write the body to FILE as it arrives")
+    add("-o", "--output", metavar="FILE", help="write the body to FILE (in a folder: by the server's name), there once it is whole")
+    add("-C", dest="continued", metavar="-", choices=["-"], help="as curl's `-C -`: the same as --continue")
+    add("--continue", dest="continued", action="store_true", help="with -o: keep what came before a failure, and go on with it next time")
     add("-i", "--include", action="store_true", help="write the response's head before its body")
     add("-v", "--verbose", action="store_true", help="show the heads of request (>) and response (<) on stderr")
     add("--version", action="store_true", help="show the version, and which parser runs")
@@ -77,6 +81,8 @@ def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tu
     urls = [entry for entry, field in fields if field is None]
     if options.url is not None:
         urls.append(options.url)
+    if options.continued and (not options.output or options.include or options.data is not None or (options.method or "GET") != "GET"):
+        parser.error("--continue goes with -o and a plain GET, without -i, -d and -X")
     if not urls:
         parser.error("no URL was given")
     if len(urls) > 1:
@@ -105,20 +111,46 @@ def _data(argument: str) -> bytes:
 
 
 async def _fetch(method: str, url: str, headers: list[tuple[str, str | None]], content: bytes | None, options: argparse.Namespace) -> None:
-    body: dict[str, Any] = {} if content is None else {"content": content}
-    async with aioreq.Client() as client, client.stream(method, url, headers=headers, **body) as response:
-        if options.verbose:
-            for exchange in (*response.redirects, response):
-                _show(exchange)
-        with ExitStack() as stack:
-            out: BinaryIO = sys.stdout.buffer
-            if options.output:  # opened only now: a request that fails leaves the file as it was
-                out = stack.enter_context(open(options.output, "wb"))  # noqa: ASYNC230 - nothing else runs on this loop
-            if options.include:
-                out.write(b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in (*_head(response), "")))
-            async for chunk in response.iter_bytes():
-                out.write(chunk)
-                out.flush()
+    output = options.output
+    async with aioreq.Client() as client:
+        if options.continued:
+            with progress_bar(_label(output)) as progress:
+                done = await client.download(url, output, resume=True, headers=headers, progress=progress)
+            if options.verbose:
+                _show(done.response)
+            return
+        body: dict[str, Any] = {} if content is None else {"content": content}
+        async with client.stream(method, url, headers=headers, **body) as response:
+            if options.verbose:
+                for exchange in (*response.redirects, response):
+                    _show(exchange)
+            lines = (*_head(response), "") if options.include else ()
+            head = b"".join(line.encode("utf-8", "surrogateescape") + b"\r\n" for line in lines)
+            if output and not _is_device(output):
+                with progress_bar(_label(output)) as progress:
+                    await save(response, output, progress=progress, before=head)
+            else:
+                await _write_out(response, output, head)
+
+
+async def _write_out(response: StreamResponse, output: str | None, head: bytes) -> None:
+    with ExitStack() as stack:
+        out: BinaryIO = sys.stdout.buffer
+        if output:
+            out = stack.enter_context(open(output, "wb"))  # noqa: ASYNC230 - nothing else runs on this loop
+        out.write(head)
+        async for chunk in response.iter_bytes():
+            out.write(chunk)
+            out.flush()
+
+
+def _label(output: str) -> str:
+    return os.path.basename(os.path.abspath(output))
+
+
+def _is_device(path: str) -> bool:
+    """Whether it is there and is no file: nothing can be renamed to /dev/null or a pipe."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _show(response: ResponseHead) -> None:

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from yarl import URL
 
-from .config import TLS, Limits, Retry, Timeout, check_count, check_seconds
+from .auth import credentials
+from .config import TLS, Limits, Timeout, check_count, check_seconds
 from .cookies import CookieJar
 from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
 from .dns import Names
 from .errors import AioreqError, ClientClosed
 from .guard import Guard, guard_of
-from .headers import HeaderTypes
+from .headers import SENSITIVE_HEADERS, HeaderTypes, field_names
 from .loop_end import LoopEnd
-from .middlewares import MiddleWare, MiddleWareTypes, build, default_middlewares
-from .middlewares.authentication import credentials
+from .middlewares import MiddleWare, MiddleWareTypes, RedirectPolicy, build, default_middlewares
 from .models import AuthTypes, Request, Response, StreamResponse
 from .pool import Pool
 from .proxies import ProxyTypes
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
 from .resolvers import Resolver, resolver_of
+from .retries import Retry, RetryBudget
 from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
 from .stats import Stats, count
 from .terms import Terms
 from .urls import QueryTypes, encode_pairs
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from .protection import ProtectionSpaces
+    from .saving import Download
 
 __all__ = ["Client", "StreamClient", "StreamContext"]
 
@@ -57,6 +64,9 @@ class Client:
     `proxy` is a URL, a `Proxy`, or a mapping of "http", "https", "all", "https://host", "all://*.host" (what is below it) or
     "http://host:8080" to one of these or None, the most telling key wins. Without it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY,
     ALL_PROXY and NO_PROXY are read from the environment once, here; `proxy={}` goes everywhere directly.
+    More than `max_redirects` redirects are an error. `redirect_policy` is asked about each one, with its head and the request that would
+    follow it: it returns "follow", "stop" (the redirect is the response) or "refuse" (RedirectRefused). `sensitive_headers` names the
+    fields that stay with their origin, beside credentials and cookies: `SENSITIVE_HEADERS | {"X-Own"}` adds to the list.
     """
 
     def __init__(
@@ -83,6 +93,8 @@ class Client:
         socket_options: Iterable[SocketOption] | None = None,
         follow_redirects: bool = True,
         max_redirects: int = 20,
+        redirect_policy: RedirectPolicy | None = None,
+        sensitive_headers: Collection[str] = SENSITIVE_HEADERS,
         raise_for_status: bool = False,
         user_agent: str | None = None,
         json_loads: Callable[[bytes], Any] | None = None,
@@ -90,6 +102,8 @@ class Client:
     ) -> None:
         self.middlewares: MiddleWare = build(middlewares)
         check_count("Client", "max_redirects", max_redirects)
+        if redirect_policy is not None and not callable(redirect_policy):
+            raise TypeError(f"Client(redirect_policy=...) takes a function, not {type(redirect_policy).__name__}")
         base = None if base_url is None else checked_base(base_url)
         dialer = Dialer(
             names=Names(resolver_of(resolver), limits),
@@ -105,20 +119,23 @@ class Client:
             json_dumps=json_dumps,
             defaults=HeaderBlock(default_fields(self.middlewares, user_agent, persistent_connections, headers)),
             dialer=dialer,
+            redirect_policy=redirect_policy,
             terms=Terms(
                 timeout=Timeout.of(timeout),
                 limits=limits,
-                retry=Retry.of(retry),
+                retry=Retry.of(retry).within(RetryBudget()),
                 tls=checked_tls(verify, tls),
                 dialer=dialer,
                 proxies=checked_proxies(proxy, dialer, trust_env),
                 follow_redirects=follow_redirects,
                 max_redirects=max_redirects,
+                sensitive_headers=field_names(sensitive_headers),
                 raise_for_status=raise_for_status,
                 max_body=limits.body,
             ),
         )
         self.cookies = jar_of(cookies, base)
+        self.protection_spaces: ProtectionSpaces | None = None  # from the first answer to a 401 on
         self._json_loads = json_loads
         self._closed = False
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
@@ -164,6 +181,35 @@ class Client:
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
         return StreamContext(self, self.settings.new_request(_upper(method), url, options))
+
+    def download(
+        self,
+        url: str | URL,
+        path: str | PathLike[str] = ".",
+        *,
+        resume: bool = False,
+        sha256: str | None = None,
+        ranges: int = 1,
+        overwrite: bool | None = None,
+        min_speed: tuple[float, float] | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> Coroutine[Any, Any, Download]:
+        """A GET's body in the file `path`, or in a folder by the name that the response suggests; there is no such file until it is whole.
+
+        A lost connection is gone on with where it stopped, as often as the request's `retry` says, counted anew whenever bytes arrived.
+        `resume` keeps what had arrived when the download fails, and goes on with it the next time. `sha256` (hexadecimal digits) is
+        checked before the file gets its name. `ranges` connections fetch parts of a large file at once, where the server lets them.
+        `overwrite=False` never replaces a file; without it only a file that `path` names itself is. `min_speed` is (bytes a second,
+        seconds): a connection that brings less in that time is given up. `progress` is told the bytes that are here, and the total.
+
+        Errors: StatusError for anything but the file, DigestMismatch, LimitExceeded past `max_body` bytes, OSError of the disk, and those
+        of `request`.
+        """
+        from .download import download
+
+        return download(
+            self, url, path, resume=resume, sha256=sha256, ranges=ranges, overwrite=overwrite, min_speed=min_speed, options=options
+        )
 
     async def send(self, request: Request) -> Response:
         """The response to a `Request`: the client's headers, cookies, auth and base_url are added, the request's own win."""

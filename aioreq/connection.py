@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from .certificates import late_refusal
 from .config import Limits
@@ -33,6 +33,7 @@ __all__ = ["Connection", "Owner"]
 # What stands where there is nothing; nobody reads what may be noted in it.
 _NO_TRAILERS: Fields = []
 _NOT_KNOWN, _NOT_OPENED, _NO_TRANSFER = ConnectionInfo(), Opening(), Transfer()
+_NO_PARSER = ResponseParser(cast("Connection", None), Limits())  # shared: it is fed nothing
 JOINED_BODY = 64 * 1024  # up to here a body is copied behind its head: one write, one segment more
 DRAIN_SECONDS = 1.0  # a dropped body that takes longer than this isn't worth its connection, and the slot that it holds meanwhile
 
@@ -45,7 +46,7 @@ class Owner(Protocol):
 
 
 class Connection(Deadlines):
-    """Reused from one exchange to the next. `peer` names it in errors: host:port."""
+    """Reused from one exchange to the next. `peer` names it in errors, by its str(): host:port."""
 
     __slots__ = (
         "__weakref__",
@@ -57,8 +58,10 @@ class Connection(Deadlines):
         "_future",
         "_head",
         "_interim",
+        "_limits",
         "_most",
         "_parser",
+        "_raw",
         "_reading_paused",
         "_trailers",
         "_transfer",
@@ -78,7 +81,7 @@ class Connection(Deadlines):
         "transport",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, peer: str, secure: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, peer: object, secure: bool) -> None:
         super().__init__(loop, peer)
         self.secure = secure
         self.owner: Owner | None = None
@@ -93,11 +96,13 @@ class Connection(Deadlines):
         self.opening = _NOT_OPENED  # how it went; until the first exchange has it
         self.queued = 0.0  # seconds that the next request waited for it
         self.gathers = False  # the parser gathers the body: `room` is where its next bytes may be put
-        self._parser = ResponseParser(self, limits)
+        self._limits = limits
+        self._parser = _NO_PARSER  # until the first exchange
         # The exchange under way; all None or empty between exchanges.
         self._future: asyncio.Future[Response | StreamResponse] | None = None
         self._head: tuple[str, int, bytes, Fields] | None = None
-        self._chunks: list[bytes] = []
+        self._raw = b""  # what has come of a body that is wanted whole,
+        self._chunks: list[bytes] | None = None  # or all the pieces, where it comes in several
         self._most = 0  # bytes that may still come of a body that is wanted whole
         self._body: ResponseBody | None = None
         self._trailers = _NO_TRAILERS
@@ -127,6 +132,7 @@ class Connection(Deadlines):
         self._close_asked = close_asked
         transfer = self._transfer = Transfer(self.info, perf_counter())
         if not self.served:
+            self._parser = ResponseParser(self, self._limits)
             transfer.opening, self.opening = self.opening, _NOT_OPENED
         if self.queued:
             transfer.queued, self.queued = self.queued, 0.0
@@ -139,13 +145,13 @@ class Connection(Deadlines):
         body = request.body
         if body is None:
             transport.write(head)
-        elif isinstance(body, bytes) and len(body) <= JOINED_BODY and not request.expects_continue:
+        elif isinstance(body, bytes) and len(body) <= JOINED_BODY and request.progress is None and not request.expects_continue:
             transport.write(head + body)
         else:
             transport.write(head)
             transfer.sent = INFINITE
-            self._upload = Upload(self.loop, transport, timeout.write, self._uploaded, self.watch)
-            self._upload.start(body, self._write_paused, self.secure, request.expects_continue)
+            self._upload = Upload(self.loop, transport, timeout.write, self._uploaded, self.lost, self.watch)
+            self._upload.start(request, self._write_paused, self.secure)
             self.watch(deadline)
             return future
         self._wanted_since = now
@@ -171,8 +177,8 @@ class Connection(Deadlines):
         if body is None:
             assert head is not None
             version, status, reason, fields = head
-            chunks, future = self._chunks, self._future
-            raw = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            future = self._future
+            raw = self._raw if self._chunks is None else b"".join(self._chunks)
             response = Response(request, version, status, reason, fields, raw, self._trailers, self._transfer)
             self._clear()
             if future is not None and not future.done():
@@ -209,7 +215,7 @@ class Connection(Deadlines):
         self._transfer = _NO_TRANSFER
         self._request = self._future = self._head = self._body = None
         self._ended = False
-        self._chunks.clear()
+        self._raw, self._chunks = b"", None
         self._trailers = _NO_TRAILERS
         self.gathers = False
         self._wanted_since = INFINITE
@@ -286,13 +292,13 @@ class Connection(Deadlines):
         if self._request is not None and error is None:
             self.eof()
         if self._request is not None:
-            refusal = None if self.served or self._parser.started else late_refusal(error, self.peer)
+            refusal = None if self.served or self._parser.started else late_refusal(error, str(self.peer))
             lost = refusal or self._cut(f"broke the connection ({error})")
             lost.__cause__ = error
             self._fail(lost)
         self.close()
         # The transport's last call. The parser calls back here: together they, and all that TLS has buffered, would wait for the collector.
-        del self._parser
+        self._parser = _NO_PARSER
 
     def write_paused(self, paused: bool) -> None:
         self._write_paused = paused
@@ -302,7 +308,7 @@ class Connection(Deadlines):
     def _cut(self, what: str) -> ConnectionLost:
         head = f"{self.peer} {what} {self.phase()}"
         if self._head is not None:
-            partial = self._parser.gathered or b"".join(self._chunks)
+            partial = self._parser.gathered or (self._raw if self._chunks is None else b"".join(self._chunks))
             received, expected = len(partial), self._parser.content_length
         elif self._body is not None:
             partial, received, expected = b"", self._body.received, self._body.expected
@@ -353,7 +359,8 @@ class Connection(Deadlines):
         expected = self._parser.content_length
         if expected is None and self._parser.close_delimited:
             self._transfer.close_delimited = True
-        if not request.stream and 200 <= status < 300:
+        progress = request.progress
+        if not request.stream and 200 <= status < 300 and (progress is None or request.body is not None):
             self._head = (version, status, reason, fields)
             most = self._most = request.terms.max_body
             if expected is not None and expected > most and request.method != "HEAD" and status != 204:
@@ -364,7 +371,8 @@ class Connection(Deadlines):
         future, self._future = self._future, None
         assert future is not None
         self._wanted_since = INFINITE
-        body = self._body = ResponseBody(self, self.loop, expected)
+        told = progress if request.body is None and 200 <= status < 300 else None
+        body = self._body = ResponseBody(self, self.loop, expected, told)
         if future.done():
             # Cancelled in this very tick: the waiter's own clean-up can't tell any more, so the rest is dropped here.
             body.close(drain=False)
@@ -381,7 +389,12 @@ class Connection(Deadlines):
         self._most -= len(data)
         if self._most < 0:
             raise body_too_large(self._request.terms.max_body)
-        self._chunks.append(data)
+        if not self._raw:
+            self._raw = data
+        elif self._chunks is None:
+            self._chunks = [self._raw, data]
+        else:
+            self._chunks.append(data)
 
     def on_end(self, trailers: Fields) -> None:
         # Whether bytes stand behind the message is known only when the parser is done with the feed: see _settle.

@@ -1,6 +1,6 @@
 """Every error aioreq raises: who is at fault, in which phase, to whom, after how long.
 
-    AioreqError                             .request, .url; never an empty message
+    AioreqError                             .request, .redirects, .attempts; never an empty message
       InvalidURL, InvalidHeader             (ValueError) ours: nothing was sent
       ConnectError                          (ConnectionError) no connection was made
         DNSError
@@ -18,7 +18,9 @@
       ConnectionLost                        (ConnectionError) the peer went away
         IncompleteBody                      .partial .received .expected
       DecodeError                           .partial: what decoded before the fault
+      DigestMismatch                        .expected .actual: the file is not the one that was wanted
       TooManyRedirects                      .response: the redirect that was one too many
+      RedirectRefused                       (PermissionError) .response: the redirect that wasn't followed
       StatusError                           .response
       ClientClosed                          (RuntimeError)
 
@@ -30,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .models import Request, Response, StreamResponse
+    from .models import Request, Response, ResponseHead, StreamResponse
 
 __all__ = [
     "AioreqError",
@@ -41,6 +43,7 @@ __all__ = [
     "ConnectionLost",
     "DNSError",
     "DecodeError",
+    "DigestMismatch",
     "GuardError",
     "IncompleteBody",
     "InvalidHeader",
@@ -51,6 +54,7 @@ __all__ = [
     "ProtocolError",
     "ProxyError",
     "ReadTimeout",
+    "RedirectRefused",
     "RemoteProtocolError",
     "RequestTimeout",
     "StatusError",
@@ -64,10 +68,14 @@ __all__ = [
 class AioreqError(Exception):
     """The root: `except aioreq.AioreqError` catches all of them and nothing else.
 
-    `request` is the request that failed, as it was sent (after redirects: the last one), or None where none was made yet.
+    `request` is the request that failed, as it was sent (after redirects: the last one), or None where none was made yet. `redirects`
+    are the heads of the redirects that led there, and of the one that could not be followed. `attempts` tells of each attempt in a line,
+    where it was tried again; the notes of the error do, too.
     """
 
     request: Request | None = None
+    redirects: tuple[ResponseHead, ...] = ()
+    attempts: tuple[str, ...] = ()
 
     def __init__(self, message: str = "", *, request: Request | None = None, **extras: Any) -> None:
         super().__init__(message or f"{type(self).__name__}: no detail was given")
@@ -79,8 +87,8 @@ class AioreqError(Exception):
             setattr(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions travel between processes: what can't be pickled (the request, a response) stays behind.
-        state = {k: v for k, v in self.__dict__.items() if k not in ("request", "response")}
+        # Exceptions travel between processes: what can't be pickled (the request, responses) stays behind.
+        state = {k: v for k, v in self.__dict__.items() if k not in ("request", "response", "redirects")}
         return (type(self), (str(self),), state)
 
 
@@ -190,8 +198,24 @@ class DecodeError(AioreqError):
     partial: bytes = b""
 
 
+class DigestMismatch(AioreqError):
+    """The downloaded file has another SHA-256 than the caller named; it was removed. Both are hexadecimal digits."""
+
+    expected: str = ""
+    actual: str = ""
+
+
 class TooManyRedirects(AioreqError):
     """`max_redirects` was passed; `response` is the last redirect, `response.redirects` the earlier ones."""
+
+    response: Response | StreamResponse | None = None
+
+
+class RedirectRefused(AioreqError, PermissionError):
+    """The client's `redirect_policy` refuses a redirect, or it would take the request's body from https to http; nothing was sent there.
+
+    `response` is the redirect, `response.redirects` the earlier ones.
+    """
 
     response: Response | StreamResponse | None = None
 

@@ -9,36 +9,43 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from .config import TLS, UNSET, Limits, Retry, Timeout, Unset, check_count
+from .auth import AuthTypes
+from .config import TLS, UNSET, Limits, Timeout, Unset, check_count
 from .errors import AioreqError
-from .headers import Fields, HeaderTypes, field_pairs
+from .headers import Fields, HeaderTypes, field_names, field_pairs
 from .request_body import Content, StreamedBody, encode_content
 from .request_head import EMPTY, HeaderBlock, is_continue
 from .response import Response, ResponseHead, StreamResponse
 from .response_headers import ResponseHeaders
+from .retries import Retry
 from .terms import Terms
 from .urls import ParsedURL, join, parse
 
 if TYPE_CHECKING:
     from .proxies import Proxies
+    from .request_trailers import Trailers
 
-__all__ = ["AuthTypes", "Deadline", "Request", "Response", "ResponseHead", "StreamResponse"]
+__all__ = ["AuthTypes", "Deadline", "Progress", "Request", "Response", "ResponseHead", "StreamResponse"]
 
-AuthTypes = Any  # (user, password) or a value of aioreq.auth: checked where it is used
 
 # The options of a request that are terms; what it names itself holds whoever sends it.
-OWN_TERMS = ("timeout", "max_body", "retry", "verify", "tls", "proxy", "follow_redirects", "max_redirects", "raise_for_status")
+OWN_TERMS = (
+    *("timeout", "max_body", "retry", "verify", "tls", "proxy", "raise_for_status"),
+    *("follow_redirects", "max_redirects", "sensitive_headers"),
+)
 _OPTIONS = {"tls": "verify", "proxies": "proxy"}  # terms that an option of another name makes, which then no longer holds
 _LIMITS = Limits()
 # Of a request that no client has settled.
 _UNSETTLED = Terms(timeout=Timeout(), limits=_LIMITS, retry=Retry(attempts=0), tls=TLS(), dialer=None, max_body=_LIMITS.body)
 
 T = TypeVar("T")
+# Called with the bytes done and those in all, None where nobody knows.
+Progress: TypeAlias = Callable[[int, int | None], object]
 
 
 class _Term(Generic[T]):
@@ -117,6 +124,7 @@ class Request:
         "defaults",
         "method",
         "own_terms",
+        "progress",
         "stream",
         "terms",
     )
@@ -147,6 +155,7 @@ class Request:
         self.cookies: dict[str, str] | None = None
         self.defaults: HeaderBlock = EMPTY
         self.stream = False
+        self.progress: Progress | None = None  # of the body out where there is one, else of what comes in
         self.deadline: Deadline | None = None
         # What links of the chain add; a field of the user's own wins. They set it anew on each attempt.
         self.cookie: str | None = None
@@ -167,6 +176,7 @@ class Request:
     proxies: _Term[Proxies | None] = _Term()
     follow_redirects = _Term[bool]()
     max_redirects = _Term(partial(_counted, "max_redirects"))
+    sensitive_headers = _Term(field_names)
     raise_for_status = _Term[bool]()
 
     @property
@@ -204,8 +214,10 @@ class Request:
 
     @url.setter
     def url(self, url: str | URL) -> None:
-        self._given_url = url
-        self._parsed = None
+        before = None if self.cookie is None is self.authorization else self.parsed.origin
+        self._given_url, self._parsed = url, None
+        if before is not None and self.parsed.origin != before:
+            self.cookie = self.authorization = None  # links added them for that origin alone
 
     @property
     def host(self) -> str:
@@ -317,7 +329,8 @@ class Request:
 
     def drop_body(self) -> None:
         """Send nothing behind the head."""
-        self.content = None
+        if self.body is not None:
+            self.content = self.progress = None
 
     def replace(self, **changes: Any) -> Request:
         """A copy with some attributes changed: `request.replace(method="GET", content=None)`."""
@@ -335,6 +348,16 @@ class Request:
             else:
                 raise TypeError(f"Request has no {name!r} to replace")
         return copy
+
+    @property
+    def trailers(self) -> Trailers | None:
+        """What follows the body. Errors: InvalidHeader, TypeError."""
+        given = None if self._extensions is None or self.body is None else self._extensions.get("trailers")
+        if not given:
+            return None
+        from .request_trailers import Trailers  # few send any
+
+        return Trailers(given, self.terms.sensitive_headers)
 
     def inform(self, status: int, fields: Fields) -> None:
         """Tell whoever asked for it that a 1xx has come."""
@@ -362,12 +385,17 @@ class Request:
 
 def _checked(extensions: dict[str, Any]) -> dict[str, Any]:
     callback = extensions.get("informational")
-    if callback is not None and (not callable(callback) or iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__)):
+    if callback is not None and not is_plain_function(callback):
         raise TypeError(f"extensions: 'informational' takes a plain function of a status and headers, not {callback!r}")
     return extensions
+
+
+def is_plain_function(given: Any) -> bool:
+    """Whether calling it does all that it does."""
+    return callable(given) and not (iscoroutinefunction(given) or iscoroutinefunction(type(given).__call__))
 
 
 # Besides `headers`; what else there is follows from these.
 _REPLACEABLE = {name for name, value in vars(Request).items() if isinstance(value, _Term)}
 _REPLACEABLE |= {"auth", "authorization", "content", "cookie", "cookies", "deadline", "defaults", "extensions", "method", "parsed"}
-_REPLACEABLE |= {"stream", "terms", "url"}
+_REPLACEABLE |= {"progress", "stream", "terms", "url"}

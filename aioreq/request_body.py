@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
-from typing import IO, Any, TypeAlias
+from io import BufferedReader, FileIO
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from . import threads
 from .config import UNSET, Unset
 from .errors import LocalProtocolError
-from .urls import QueryScalar, encode_pairs
 
-__all__ = ["Content", "FormData", "StreamedBody", "encode_content", "encode_form", "encode_json"]
+if TYPE_CHECKING:
+    from .forms import FilesTypes, FormTypes
+
+__all__ = ["Content", "StreamedBody", "encode_body", "encode_content", "encode_json"]
 
 Content: TypeAlias = bytes | bytearray | memoryview | str | AsyncIterable[bytes] | Iterable[bytes] | IO[bytes] | None
-FormData: TypeAlias = Mapping[str, QueryScalar | Iterable[QueryScalar]] | Iterable[tuple[str, QueryScalar]]
 
 FILE_CHUNK = 256 * 1024  # a read costs a hop to a thread and back: large enough to hide it, small enough for a slow peer
 
 
 class StreamedBody:
-    """Chunks made while they are sent. `length` is None where it isn't known: then the body goes out chunked (RFC 9112 section 7.1)."""
+    """Chunks made while they are sent. `length` is None where it isn't known: then the body goes out chunked (RFC 9112 section 7.1).
 
-    __slots__ = ("_chunks", "length", "replayable", "started")
+    `file` is the file of the system's that they come from, and the place in it, where they are nothing else.
+    """
 
-    def __init__(self, chunks: Callable[[], AsyncIterator[bytes]], length: int | None, replayable: bool) -> None:
+    __slots__ = ("_chunks", "file", "length", "replayable", "started")
+
+    def __init__(
+        self, chunks: Callable[[], AsyncIterator[bytes]], length: int | None, replayable: bool, file: tuple[Any, int] | None = None
+    ) -> None:
         self._chunks = chunks
         self.length = length
         self.replayable = replayable
+        self.file = file
         self.started = False
 
     @property
@@ -45,23 +54,23 @@ class StreamedBody:
         return self._chunks()
 
 
-def encode_content(content: Content) -> bytes | StreamedBody | None:
-    """Bytes, a stream, or None for no body."""
+def encode_content(content: Content, what: str = "content") -> bytes | StreamedBody | None:
+    """Bytes, a stream, or None for no body; errors call it `what`."""
     given: Any = content
-    if given is None or isinstance(given, bytes):
+    if given is None or isinstance(given, bytes | StreamedBody):
         return given
     if isinstance(given, str):
         return given.encode()
     if isinstance(given, bytearray | memoryview):
         return bytes(given)
     if isinstance(given, AsyncIterable):  # asynchronous files are read this way, too
-        return StreamedBody(lambda: _checked(aiter(given)), None, not hasattr(given, "__anext__"))
+        return StreamedBody(lambda: _checked(aiter(given), what), None, not hasattr(given, "__anext__"))
     if hasattr(given, "read"):
-        return _file_body(given)
+        return _file_body(given, what)
     if isinstance(given, Iterable) and not isinstance(given, Mapping):
-        return StreamedBody(lambda: _checked(_from_iterable(given)), None, not hasattr(given, "__next__"))
+        return StreamedBody(lambda: _checked(_from_iterable(given), what), None, not hasattr(given, "__next__"))
     raise TypeError(
-        f"content: give bytes, str, a binary file or an iterable of bytes, not {type(given).__name__}; mappings go to data= or json="
+        f"{what}: give bytes, str, a binary file or an iterable of bytes, not {type(given).__name__}; mappings go to data= or json="
     )
 
 
@@ -75,7 +84,7 @@ async def _from_iterable(content: Iterable[bytes]) -> AsyncIterator[bytes]:
             iterator.close()
 
 
-async def _checked(chunks: AsyncIterator[Any]) -> AsyncIterator[bytes]:
+async def _checked(chunks: AsyncIterator[Any], what: str) -> AsyncIterator[bytes]:
     try:
         async for chunk in chunks:
             if isinstance(chunk, bytes):
@@ -83,16 +92,16 @@ async def _checked(chunks: AsyncIterator[Any]) -> AsyncIterator[bytes]:
             elif isinstance(chunk, bytearray | memoryview):
                 yield bytes(chunk)
             else:
-                raise TypeError(f"content: the iterable gave {type(chunk).__name__}, not bytes")
+                raise TypeError(f"{what}: the iterable gave {type(chunk).__name__}, not bytes")
     finally:
         if hasattr(chunks, "aclose"):
             await chunks.aclose()
 
 
-def _file_body(file: Any) -> StreamedBody:
+def _file_body(file: Any, what: str) -> StreamedBody:
     """A file object from where it stands to its end, read in a thread of ours; sent again from the same place where it can seek."""
     if hasattr(file, "encoding"):  # also of the wrappers of temporary files, which are no io.TextIOBase
-        raise TypeError("content: the file is open in text mode; open it with 'rb'")
+        raise TypeError(f"{what}: the file is open in text mode; open it with 'rb'")
     start = length = None
     try:
         if file.seekable():
@@ -102,13 +111,43 @@ def _file_body(file: Any) -> StreamedBody:
     except (AttributeError, OSError):  # no file of the system's; or one without an end, such as those in /proc
         start = length = None
 
-    async def chunks() -> AsyncIterator[bytes]:
-        if start is not None:
-            await threads.run(file.seek, start)
-        while data := await threads.run(file.read, FILE_CHUNK):
-            yield data
+    # Of a pipe, what there is now: `read` would wait until all that it was asked for has come.
+    take = file.read1 if start is None and type(file) is BufferedReader else file.read
+    plain = start is not None and _is_plain(file)
+    one_at_a_time = threading.Lock()
 
-    return StreamedBody(lambda: _checked(chunks()), length, start is not None)
+    def read(at: int | None, most: int, last: bool) -> bytes:
+        # Each sending from its own place: an earlier one may still go on, to where a redirect came from before it had the whole file.
+        with one_at_a_time:
+            if getattr(file, "closed", False):
+                raise LocalProtocolError("the file that is the request body was closed before all of it was sent (again)")
+            if at is not None:
+                if plain:
+                    return os.pread(file.fileno(), most, at)
+                file.seek(at)
+            data: bytes = take(most)
+            if last and len(data) == most:
+                file.seek(start)  # as if nobody had read it: the same call sends the same again
+            return data
+
+    async def chunks() -> AsyncIterator[bytes]:
+        at, left = start, length
+        while left is None or left > 0:  # what is appended meanwhile isn't meant
+            most = FILE_CHUNK if left is None else min(FILE_CHUNK, left)
+            data = await threads.run(read, at, most, most == left)
+            if not data:
+                return
+            yield data
+            if at is not None and left is not None:
+                at, left = at + len(data), left - len(data)
+
+    source = (file, start) if plain and start is not None else None
+    return StreamedBody(lambda: _checked(chunks(), what), length, start is not None, source)
+
+
+def _is_plain(file: Any) -> bool:
+    """Whether what a file reads is what stands on the disk: exactly what `open` gives, for a class of its own may read anything."""
+    return hasattr(os, "pread") and (type(file) is FileIO or (type(file) is BufferedReader and type(file.raw) is FileIO))
 
 
 def default_json_dumps(value: Any) -> str:
@@ -124,24 +163,26 @@ def encode_json(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -
     return encoded.encode() if isinstance(encoded, str) else encoded
 
 
-def encode_form(data: FormData) -> bytes:
-    """`application/x-www-form-urlencoded` bytes; lists repeat the name, None drops the pair."""
-    if isinstance(data, bytes | bytearray | memoryview | str | AsyncIterable) or hasattr(data, "read"):
-        raise TypeError(f"data= takes form fields (a mapping or pairs); send {type(data).__name__} as content=")
-    return encode_pairs(data, "data").replace("%20", "+").encode("ascii")
-
-
 def encode_body(
-    content: Content, data: FormData | None, value: Any | Unset, dumps: Callable[[Any], str | bytes] | None
-) -> tuple[Content, str | None]:
-    """The content and its Content-Type, from whichever of `content`, `data` and `json` was given."""
-    given = [
-        name for name, is_given in (("content", content is not None), ("data", data is not None), ("json", value is not UNSET)) if is_given
-    ]
-    if len(given) > 1:
-        raise TypeError(f"a request has one body: give one of {' and '.join(given)}")
+    content: Content,
+    data: FormTypes | None,
+    value: Any | Unset,
+    dumps: Callable[[Any], str | bytes] | None,
+    files: FilesTypes | None = None,
+    own_type: str | None = None,
+) -> tuple[Any, str | None]:
+    """The content and its Content-Type, from whichever of `content`, `data` (with `files`) and `json` was given.
+
+    `own_type` is the user's Content-Type: a form's may name the boundary.
+    """
+    form = data is not None or files is not None
+    if form + (content is not None) + (value is not UNSET) > 1:
+        parts = {"content": content is not None, "data": data is not None, "files": files is not None, "json": value is not UNSET}
+        raise TypeError(f"a request has one body: give one of {' and '.join([name for name, given in parts.items() if given])}")
     if value is not UNSET:
         return encode_json(value, dumps), "application/json"
-    if data is not None:
-        return encode_form(data), "application/x-www-form-urlencoded"
+    if form:
+        from .forms import encode_form  # not at the start of a program that sends none
+
+        return encode_form(data, files, own_type)
     return content, None

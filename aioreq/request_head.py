@@ -76,6 +76,8 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
         framing = b"Transfer-Encoding: chunked\r\n"
 
     if plain and (body is None or not defaults.expects):
+        if body is not None and request._extensions is not None:
+            framing = _announced(request, framing)
         return b"".join((method, start, defaults.data, framing, b"\r\n")), defaults.close
     written, close = defaults.data, defaults.close
     pairs = None if defaults.expects else request.added_pairs()
@@ -102,6 +104,8 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
         elif is_continue(value) and not request.expects_continue:
             continue  # RFC 9110 section 10.1.1: never without content
         lines.append(field_line(name, value))
+    if body is not None and request._extensions is not None:
+        framing = _announced(request, framing)
     lines += (framing, b"\r\n")
     return b"".join(lines), close
 
@@ -132,6 +136,15 @@ def connect_head(host: str, port: int, proxy: Proxy) -> bytes:
     """The head that asks a proxy for a tunnel (RFC 9112 section 3.2.3). Errors: InvalidURL."""
     target = authority(checked_host(host), port).encode()
     return b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (target, target, proxy.fields)
+
+
+def _announced(request: Request, framing: bytes) -> bytes:
+    """The framing of a body, and the names of the trailers behind it."""
+    if request._extensions is None or "trailers" not in request._extensions:
+        return framing
+    from .request_trailers import announced
+
+    return announced(request, framing)
 
 
 def _other_method(method: str) -> bytes:

@@ -2,157 +2,34 @@
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from encodings import normalize_encoding
-from encodings.aliases import aliases
-from typing import TYPE_CHECKING, Any, Self
-
-from yarl import URL
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import threads
-from .encodings import Decoder, decode_all, decoder_for
-from .errors import AioreqError, DecodeError, StatusError
-from .headers import Fields, text
-from .parser import find
-from .response_body import Pieces, ResponseBody
+from .encodings import Decoder, WholeBody, decoder_for
+from .errors import AioreqError, StatusError
+from .headers import Fields
+from .response_body import HeldBody, Pieces, ResponseBody
+from .response_head import ResponseHead
 from .response_headers import ResponseHeaders
-from .transfer import ConnectionInfo, Timings, Transfer
+from .transfer import Transfer
 
 if TYPE_CHECKING:
-    from .models import Request
+    from os import PathLike
+
+    from .models import Progress, Request
+    from .multipart_reader import MultipartReader
+    from .saving import Download
 
 __all__ = ["Response", "ResponseHead", "StreamResponse"]
 
-_THREAD_ABOVE = 1024 * 1024  # decoding more than this would hold up the loop for milliseconds
+_STEPS_ON_LOOP = 16  # of decoding, 1 MiB at most: more would hold up the loop for milliseconds
 _STATUS_ERROR_BODY = 64 * 1024
-# The charsets that Python knows by a name that servers may send. Looking up any other would cost memory for good: Python remembers
-# each name that it failed to find. Its codecs that are no charset (hex, zlib, idna ...) are left out.
-_CHARSETS = {
-    name for pair in aliases.items() if not pair[1].endswith("_codec") and pair[1] not in ("mbcs", "oem", "rot_13") for name in pair
-}
-_CHARSETS |= {"cp720", "cp737", "cp874", "koi8_u", "utf_8_sig"}
+MAX_LINE = 16 * 1024 * 1024  # longer than what anybody reads by lines, and no harm to hold
+MAX_PARTS = 10_000
 
-
-class ResponseHead:
-    """What both kinds of response have: the head, and where it came from."""
-
-    __slots__ = (
-        "_headers",
-        "_reason",
-        "_transfer",
-        "coding",
-        "elapsed",
-        "fields",
-        "http_version",
-        "json_loads",
-        "redirects",
-        "request",
-        "status",
-    )
-
-    def __init__(
-        self,
-        request: Request,
-        version: str,
-        status: int,
-        reason: bytes,
-        fields: Fields,
-        transfer: Transfer | None = None,
-    ) -> None:
-        self.request = request
-        self.http_version = version
-        self.status = status
-        self.coding: bytes | None = None
-        self.redirects: tuple[ResponseHead, ...] = ()
-        self.elapsed = 0.0
-        self.json_loads: Callable[[bytes], Any] | None = None
-        self._reason = reason
-        self.fields = fields
-        self._headers: ResponseHeaders | None = None
-        self._transfer = transfer  # None where somebody made the response by hand
-
-    @property
-    def status_message(self) -> str:
-        """The reason phrase as sent; may be empty."""
-        return text(self._reason)
-
-    @property
-    def headers(self) -> ResponseHeaders:
-        """The received fields: case-insensitive, repeats kept."""
-        if self._headers is None:
-            self._headers = ResponseHeaders(self.fields)
-        return self._headers
-
-    @property
-    def url(self) -> URL:
-        """The URL that answered: after redirects, the last one."""
-        return self.request.url
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is below 400."""
-        return self.status < 400
-
-    @property
-    def connection(self) -> ConnectionInfo:
-        """What it came over: addresses, TLS, whether the connection had served before."""
-        return ConnectionInfo() if self._transfer is None else self._transfer.connection
-
-    @property
-    def timings(self) -> Timings:
-        """Where the time went, in seconds: waiting for a slot, connecting, sending, waiting, receiving."""
-        return Timings() if self._transfer is None else self._transfer.timings
-
-    def field(self, name: bytes) -> bytes | None:
-        """The first raw value of a field; `name` in lower case."""
-        return find(self.fields, name)
-
-    def field_values(self, name: bytes) -> list[bytes]:
-        """All raw values of a field; `name` in lower case."""
-        return [value for own, value in self.fields if own.lower() == name]
-
-    def _declared_charset(self) -> str | None:
-        for parameter in text(self.field(b"content-type") or b"").split(";")[1:]:
-            name, _, value = parameter.partition("=")
-            if name.strip().lower() == "charset":
-                charset = normalize_encoding(value.strip().strip("\"'")).lower()
-                return codecs.lookup(charset).name if charset in _CHARSETS else None
-        return None
-
-    def _encoding_of(self, content: bytes) -> str:
-        """The declared charset, a byte order mark, then UTF-8."""
-        if declared := self._declared_charset():
-            return declared
-        for mark, name in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
-            if content.startswith(mark):
-                return name
-        return "utf-8"
-
-    def _text_of(self, content: bytes) -> str:
-        return content.decode(self._encoding_of(content), "replace")
-
-    def _json_of(self, content: bytes, loads: Callable[[bytes], Any] | None) -> Any:
-        loads = loads or self.json_loads
-        if loads is None:
-            import json  # not at the start of a program that reads none
-
-            loads = json.loads
-        try:
-            # RFC 8259 section 8.1: UTF-8; json.loads also detects UTF-16 and UTF-32.
-            return loads(content)
-        except (ValueError, RecursionError) as error:
-            kind = _printable(self.field(b"content-type") or b"no Content-Type")
-            message = f"the body of {self._described()} is no JSON ({kind}, {len(content)} bytes): {error}"
-            raise DecodeError(message, request=self.request, partial=content) from error
-
-    def _described(self) -> str:
-        where = f"{self.request.parsed.origin.host}{self.url.raw_path}"
-        return f"{self.request.method} {where}: {self.status} {_printable(self._reason)}".rstrip()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.status} {_printable(self._reason)}".rstrip() + ">"
+T = TypeVar("T")
 
 
 class Response(ResponseHead):
@@ -198,23 +75,33 @@ class Response(ResponseHead):
         if self.coding is None:
             return self._raw  # not kept as decoded: who reads it may be a middleware behind the one that says how
         if self._content is None:
-            self._content = self._decode(self.coding)
-            self._raw = b""
-        return self._content
+            with _ErrorsCarry(self.request):
+                encoded = self._encoded(self.coding)
+                self._keep(None if encoded is None else encoded.run())
+        return self._content or b""
 
-    def _decode(self, coding: bytes) -> bytes:
-        with _errors_carry(self.request):
-            decoder = decoder_for(coding, self.request.terms.limits)
-            return self._raw if decoder is None else decode_all(decoder, self._raw, self.request.max_body)
+    def _encoded(self, coding: bytes) -> WholeBody | None:
+        """What is still to be decoded; None where the bytes stay as they are."""
+        decoder = decoder_for(coding, self.request.terms.limits) if self._raw else None
+        return None if decoder is None else WholeBody(decoder, self._raw, self.request.max_body)
+
+    def _keep(self, content: bytes | None) -> None:
+        self._content = self._raw if content is None else content
+        self._raw = b""
 
     async def finish(self) -> None:
-        """Decode now: a large body in a thread."""
-        if self.coding is not None and self._content is None:
-            if len(self._raw) > _THREAD_ABOVE:
-                self._content = await threads.run(self._decode, self.coding)
-                self._raw = b""
-            else:
-                _ = self.content
+        """Decode now, what takes long in a thread. Whoever reads `content` without it waits for the whole decoding."""
+        if self.coding is None or self._content is not None:
+            return
+        with _ErrorsCarry(self.request):
+            encoded = self._encoded(self.coding)
+            content = None
+            if encoded is not None and (content := encoded.run(_STEPS_ON_LOOP)) is None:
+                try:
+                    content = await threads.run(encoded.run)
+                finally:
+                    encoded.stop()  # matters where this task was cancelled
+            self._keep(content)
 
     async def read(self) -> bytes:
         """The body, decoded: `await response.read()` works on both kinds of response."""
@@ -246,15 +133,14 @@ class Response(ResponseHead):
         """The body as JSON. Errors: DecodeError (`.partial` is the body)."""
         return self._json_of(self.content, loads)
 
-    @property
-    def cookies(self) -> dict[str, str]:
-        """The cookies that this response set: name to value."""
-        return _set_cookies(self)
+    def parts(self, max_parts: int = MAX_PARTS) -> MultipartReader:
+        """The parts of a multipart body, one after another: `async for part in response.parts()`. Errors: DecodeError, LimitExceeded."""
+        return self._parts_of(Pieces(HeldBody(self.content), request=self.request), max_parts)
 
     def raise_for_status(self) -> Self:
         """This response, or StatusError (with `.response`) for a 4xx or 5xx."""
         if self.status >= 400:
-            raise StatusError(_status_message(self), request=self.request, response=self)
+            raise StatusError(self._status_message(), request=self.request, response=self)
         return self
 
 
@@ -265,7 +151,7 @@ class StreamResponse(ResponseHead):
     `async with client.stream(...)` does too.
     """
 
-    __slots__ = ("_body", "_pieces", "_raw_pieces", "_whole")
+    __slots__ = ("_body", "_pieces", "_raw_pieces", "_readers", "_whole")
 
     def __init__(
         self,
@@ -281,12 +167,13 @@ class StreamResponse(ResponseHead):
         self._body = body
         self._pieces: Pieces | None = None
         self._raw_pieces: Pieces | None = None
+        self._readers: dict[str, Any] | None = None  # of text, lines, parts: each goes on where it stood
         self._whole: Response | None = None  # once it was read
 
     def _decoder(self) -> Decoder | None:
-        if self.coding is None:
+        if self.coding is None or (self._body.ended and not self._body.received):
             return None
-        with _errors_carry(self.request):
+        with _ErrorsCarry(self.request):
             return decoder_for(self.coding, self.request.terms.limits)
 
     @property
@@ -296,9 +183,58 @@ class StreamResponse(ResponseHead):
 
     def iter_bytes(self, size: int | None = None) -> AsyncIterator[bytes]:
         """The decoded body in pieces of exactly `size` bytes (the last may be shorter); without a size, as they come."""
+        return self._pieces_of(size)
+
+    def _pieces_of(self, size: int | None = None) -> Pieces:
         if self._pieces is None:
-            self._pieces = Pieces(self._body, self._decoder(), request=self.request)
+            if self._whole is not None:  # read whole before: from what was kept
+                self._pieces = Pieces(HeldBody(self._whole.content), request=self.request)
+            else:
+                self._pieces = Pieces(self._body, self._decoder(), request=self.request)
         return self._pieces.of_size(size)
+
+    def _reader(self, kind: str, make: Callable[[], T]) -> T:
+        readers = self._readers
+        if readers is None:
+            readers = self._readers = {}
+        if kind not in readers:
+            readers[kind] = make()
+        reader: T = readers[kind]
+        return reader
+
+    def iter_text(self) -> AsyncIterator[str]:
+        """The body as it arrives, as text: the pieces together are what `text()` gives, however the bytes were cut."""
+        from .text_stream import Texts
+
+        return self._reader("text", lambda: Texts(self._pieces_of(), self._declared_charset()))
+
+    def iter_lines(self, max_line: int | None = MAX_LINE) -> AsyncIterator[str]:
+        r"""The lines of the text as they arrive, without their ends: \n, \r\n or \r, nothing else.
+
+        Errors: LimitExceeded for a line of more than `max_line` characters (None: no limit), behind the lines before it.
+        """
+        from .text_stream import Texts, text_lines
+
+        return self._reader("lines", lambda: text_lines(Texts(self._pieces_of(), self._declared_charset()))).up_to(max_line)
+
+    def json_lines(self, loads: Callable[[bytes], Any] | None = None, max_line: int | None = MAX_LINE) -> AsyncIterator[Any]:
+        """The values of a body of newline-delimited JSON (NDJSON, JSON Lines) as they arrive; empty lines are skipped.
+
+        Errors: DecodeError that names the line and what is wrong with it (`.partial` is the line); LimitExceeded for a line of more than
+        `max_line` bytes (None: no limit).
+        """
+        from .text_stream import JSONLines, byte_lines
+
+        values = self._reader("json", lambda: JSONLines(byte_lines(self._pieces_of()), self._body_described(), self.request))
+        return values.reading(loads or self.json_loads, max_line)
+
+    def parts(self, max_parts: int = MAX_PARTS) -> MultipartReader:
+        """The parts of a multipart body as they arrive, one after another: `async for part in response.parts()`.
+
+        What of a part wasn't read is skipped when the next one is asked for. Errors: DecodeError where the body is no multipart, breaks its
+        grammar or ends too early; LimitExceeded for more than `max_parts`, and for the header fields of a part as for those of a response.
+        """
+        return self._reader("parts", lambda: self._parts_of(self._pieces_of(), max_parts))
 
     def iter_raw(self) -> AsyncIterator[bytes]:
         """The body as it arrives, still encoded; each time the same iterator, as `content` is."""
@@ -313,15 +249,24 @@ class StreamResponse(ResponseHead):
     async def buffer(self) -> Response:
         """The same response with its whole body in memory."""
         if self._whole is None:
-            with _errors_carry(self.request):
+            with _ErrorsCarry(self.request):
                 raw = await self._body.read_raw(self.request.max_body)
             trailers = self._body.trailers
             head = (self.http_version, self.status, self._reason, self.fields)
             self._whole = Response(self.request, *head, raw, trailers, self._transfer)
         response = self._whole
         response.coding, response.redirects, response.json_loads = self.coding, self.redirects, self.json_loads
+        response.attempts = self.attempts
         await response.finish()
         return response
+
+    def save(
+        self, path: str | PathLike[str], *, resume: bool = False, sha256: str | None = None, progress: Progress | None = None
+    ) -> Coroutine[Any, Any, Download]:
+        """The decoded body in a file, which is there once it is whole: as `Client.download`, but by this response alone, of any status."""
+        from .saving import save
+
+        return save(self, path, resume=resume, sha256=sha256, progress=progress)
 
     async def text(self) -> str:
         """The whole body as text."""
@@ -336,15 +281,10 @@ class StreamResponse(ResponseHead):
         """The trailer fields (RFC 9110 section 6.5); empty until the body has been read."""
         return ResponseHeaders(self._body.trailers)
 
-    @property
-    def cookies(self) -> dict[str, str]:
-        """The cookies that this response set: name to value."""
-        return _set_cookies(self)
-
     async def raise_for_status(self) -> Self:
         """This response, or StatusError for a 4xx or 5xx; up to 64 KiB of the body are read into the error's response."""
         if self.status >= 400:
-            raise StatusError(_status_message(self), request=self.request, response=await self._start_of_body())
+            raise StatusError(self._status_message(), request=self.request, response=await self._start_of_body())
         return self
 
     async def _start_of_body(self) -> Response:
@@ -356,6 +296,7 @@ class StreamResponse(ResponseHead):
         head = (self.http_version, self.status, self._reason, self.fields)
         response = Response(self.request, *head, start[:_STATUS_ERROR_BODY], transfer=self._transfer)
         response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
+        response.attempts = self.attempts
         return response
 
     def drop(self) -> None:
@@ -375,28 +316,17 @@ class StreamResponse(ResponseHead):
         self._body.close()
 
 
-@contextmanager
-def _errors_carry(request: Request) -> Iterator[None]:
-    try:
-        yield
-    except AioreqError as error:
-        error.request = error.request or request
-        raise
+class _ErrorsCarry:
+    """`with _ErrorsCarry(request):` an error from within carries its request."""
 
+    __slots__ = ("_request",)
 
-def _printable(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")
+    def __init__(self, request: Request) -> None:
+        self._request = request
 
+    def __enter__(self) -> None:
+        pass
 
-def _set_cookies(response: ResponseHead) -> dict[str, str]:
-    cookies = {}
-    for value in response.field_values(b"set-cookie"):
-        name, equals, rest = text(value).partition(";")[0].partition("=")
-        if equals:
-            cookies[name.strip()] = rest.strip()
-    return cookies
-
-
-def _status_message(response: ResponseHead) -> str:
-    side = "client" if response.status < 500 else "server"
-    return f"{response._described()} ({side} error)"
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, AioreqError):
+            error.request = error.request or self._request

@@ -17,14 +17,14 @@ from .errors import AioreqError, IncompleteBody, LimitExceeded, LocalProtocolErr
 from .headers import Fields
 
 if TYPE_CHECKING:
-    from .models import Request
+    from .models import Progress, Request
 
-__all__ = ["BodySource", "Pieces", "ResponseBody", "body_cut", "body_too_large"]
+__all__ = ["BodySource", "HeldBody", "PieceSource", "Pieces", "ResponseBody", "body_cut", "body_too_large"]
 
 HIGH_WATER = 256 * 1024  # reading pauses above, and goes on below a quarter of it
 LOW_WATER = HIGH_WATER // 4
 DRAIN = 64 * 1024  # what is dropped may be this long, then closing costs less than reading on
-STEP = 256 * 1024  # the most that one decoding step puts out
+STEPS = 16  # of decoding without a pause: they may take milliseconds
 
 
 class BodySource(Protocol):
@@ -38,7 +38,7 @@ class BodySource(Protocol):
 
 
 class ResponseBody:
-    """`expected` is the declared length, None without one; `received` counts raw bytes so far."""
+    """`expected` is the declared length, None without one; `received` counts raw bytes so far; `progress` is told both as they come."""
 
     __slots__ = (
         "_budget",
@@ -48,6 +48,7 @@ class ResponseBody:
         "_error",
         "_loop",
         "_paused",
+        "_progress",
         "_size",
         "_source",
         "_taken",
@@ -57,11 +58,12 @@ class ResponseBody:
         "trailers",
     )
 
-    def __init__(self, source: BodySource, loop: asyncio.AbstractEventLoop, expected: int | None) -> None:
+    def __init__(self, source: BodySource, loop: asyncio.AbstractEventLoop, expected: int | None, progress: Progress | None = None) -> None:
         self._source: BodySource | None = source
         self._loop = loop
         self.expected = expected
         self.received = 0
+        self._progress = progress
         self.trailers: Fields = []
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -85,6 +87,8 @@ class ResponseBody:
             return
         self._chunks.append(data)
         self._size += len(data)
+        if self._progress is not None:
+            self._progress(self.received, self.expected)
         if self._size > HIGH_WATER and not self._paused and self._source is not None:
             self._paused = True
             self._source.pause_body()
@@ -200,6 +204,32 @@ class ResponseBody:
             source.abort_body()
 
 
+class HeldBody:
+    """A body that is here as a whole, for who reads it by pieces."""
+
+    __slots__ = ("_at", "_content")
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    async def read_chunk(self) -> bytes:
+        """The next 64 KiB; b"" at the end."""
+        start, self._at = self._at, self._at + LOW_WATER
+        return self._content[start : self._at]
+
+    def close(self, drain: bool = True) -> None:
+        """Give no more of it."""
+        self._content = b""
+
+
+class PieceSource(Protocol):
+    """Pieces of bytes for who makes more of them: text, lines, parts."""
+
+    async def __anext__(self) -> bytes: ...
+    def fail(self, error: AioreqError) -> AioreqError: ...
+
+
 class Pieces(AsyncIterator[bytes]):
     """The body piece by piece: decoded in bounded steps where there is a decoder, cut to `size` bytes where one is given.
 
@@ -207,14 +237,21 @@ class Pieces(AsyncIterator[bytes]):
     `request` is what the errors carry; it may cap what comes.
     """
 
-    __slots__ = ("_body", "_decoder", "_held", "_left", "_request", "_size")
+    __slots__ = ("_body", "_decoder", "_held", "_left", "_request", "_size", "_steps")
 
-    def __init__(self, body: ResponseBody, decoder: Decoder | None = None, size: int | None = None, request: Request | None = None) -> None:
+    def __init__(
+        self,
+        body: ResponseBody | HeldBody,
+        decoder: Decoder | None = None,
+        size: int | None = None,
+        request: Request | None = None,
+    ) -> None:
         self._body = body
         self._decoder = decoder
         self._request = request
         self._left = None if request is None else request.terms.max_stream
         self._held = bytearray()
+        self._steps = STEPS
         self.of_size(size)
 
     def of_size(self, size: int | None) -> Self:
@@ -224,6 +261,12 @@ class Pieces(AsyncIterator[bytes]):
         self._size = size
         return self
 
+    def fail(self, error: AioreqError) -> AioreqError:
+        """The same error, once the rest of the body was given up: what came makes no sense to who reads it."""
+        error.request = error.request or self._request
+        self._body.close(drain=False)
+        return error
+
     async def __anext__(self) -> bytes:
         try:
             piece = await (self._next() if self._size is None else self._next_of_size(self._size))
@@ -232,10 +275,9 @@ class Pieces(AsyncIterator[bytes]):
                 if self._left < 0:
                     raise LimitExceeded("the streamed body is longer than the client's guard admits: see its max_body", limit="body")
         except AioreqError as error:
-            error.request = error.request or self._request
             if self._held and hasattr(error, "partial"):
                 error.partial = bytes(self._held)
-            self._body.close(drain=False)
+            self.fail(error)
             raise
         if not piece:
             raise StopAsyncIteration
@@ -252,19 +294,29 @@ class Pieces(AsyncIterator[bytes]):
         decoder = self._decoder
         if decoder is None:
             return await self._body.read_chunk()
+        data = b""
         while True:
-            piece = b"" if decoder.needs_input else decoder.decode(b"", STEP)
+            if decoder.needs_input:
+                data = await self._body.read_chunk()
+                if not data:
+                    decoder.finish()
+                    return b""
+            self._steps -= 1
+            if self._steps < 0:
+                await self._pause()
+            piece = decoder.decode(data)
             if piece:
                 return piece
-            if not decoder.needs_input:
-                continue
-            data = await self._body.read_chunk()
-            if not data:
-                decoder.finish()
-                return b""
-            piece = decoder.decode(data, STEP)
-            if piece:
-                return piece
+            data = b""
+
+    async def _pause(self) -> None:
+        # Neither a body that is here already nor a reader that only counts would let anything else run.
+        self._steps = STEPS
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self._body.close(drain=False)
+            raise
 
     async def _next_of_size(self, size: int) -> bytes:
         held = self._held

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 from yarl import URL
 
 from ._version import __version__
-from .auth import PasswordAuth
-from .config import TLS, UNSET, Retry, Timeout, check_count
+from .auth import Auth, PasswordAuth, credentials
+from .config import TLS, UNSET, Timeout, check_count
 from .cookies import CookieJar
 from .dialer import Dialer
 from .encodings import accept_encoding
 from .errors import InvalidURL
-from .headers import HeaderTypes, field_pairs
-from .middlewares import DecodeMiddleWare, MiddleWare
-from .middlewares.authentication import credentials
-from .models import OWN_TERMS, Deadline, Request
+from .headers import HeaderTypes, field_names, field_pairs
+from .middlewares import DecodeMiddleWare, MiddleWare, RedirectPolicy
+from .models import OWN_TERMS, Deadline, Request, is_plain_function
 from .proxies import Proxies, ProxyTypes
 from .request_body import encode_body
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
+from .retries import Retry
 from .terms import Terms
 from .urls import ParsedURL, append_missing, append_params, parse, query_names
 
@@ -40,12 +40,13 @@ class Settings:
     """A client's settings, checked: what each request of its own says, and the terms on which it goes out."""
 
     base: ParsedURL | None
-    params: str | None
-    auth: PasswordAuth | None
+    params: str | None = field(repr=False)  # a token, often
+    auth: PasswordAuth | Auth | None
     json_dumps: Callable[[Any], str | bytes] | None
     defaults: HeaderBlock
     terms: Terms
     dialer: Dialer
+    redirect_policy: RedirectPolicy | None = None
     # The same few options come with request after request: the terms that they make are remembered.
     remembered: Callable[..., Terms] = field(init=False, repr=False)
     settles_more: bool = field(init=False)  # for a request that names nothing but its URL
@@ -75,17 +76,30 @@ class Settings:
             if self.params is not None:
                 named = query_names(params)
             request.url = append_params(url, params)
-        content, content_type = encode_body(take("content"), take("data"), given.get("json", UNSET), self.json_dumps)
-        if content is not None:
-            request.content = content
         if (headers := take("headers")) is not None:
             request.add_fields(headers)
-        if content_type is not None and not request.sets("content-type"):
-            request.add_field("Content-Type", content_type)
+        data, files = take("data"), take("files") or None
+        own_type = None if data is files is None else request.field("content-type")
+        content, content_type = encode_body(take("content"), data, given.get("json", UNSET), self.json_dumps, files, own_type)
+        if content is not None:
+            request.content = content
+        if content_type is not None:
+            if not request.sets("content-type"):
+                request.add_field("Content-Type", content_type)
+            elif own_type is not None and content_type != own_type:  # of a multipart body, without its boundary
+                request.headers["Content-Type"] = content_type
+        if (coding := take("compress")) is not None:
+            from .compression import compress  # and what it takes: only for who wants it
+
+            compress(request, coding, self.defaults.names)
         if (cookies := take("cookies")) is not None:
             request.cookies = dict(cookies)
         if (extensions := take("extensions")) is not None:
             request.extensions = extensions
+        if (progress := take("progress")) is not None:
+            if not is_plain_function(progress):
+                raise TypeError(f"progress= takes a plain function of the bytes done and those in all, not {progress!r}")
+            request.progress = progress
         if "auth" in given:
             request.auth = given["auth"]
         if own := {name: given[name] for name in OWN_TERMS if name in given}:
@@ -138,9 +152,11 @@ def _terms_of(terms: Terms, **own: Any) -> Terms:
     if "timeout" in own:
         own["timeout"] = Timeout.of(own["timeout"])
     if "retry" in own:
-        own["retry"] = Retry.of(own["retry"])
+        own["retry"] = Retry.of(own["retry"]).within(terms.retry.budget)
     if "max_redirects" in own:
         check_count("request", "max_redirects", own["max_redirects"])
+    if "sensitive_headers" in own:
+        own["sensitive_headers"] = field_names(own["sensitive_headers"])
     if "max_body" in own:
         own["max_body"] = terms.max_body if own["max_body"] is None else own["max_body"]
         check_count("request", "max_body", own["max_body"])

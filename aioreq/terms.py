@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .config import TLS, Limits, Retry, Timeout
+from .config import TLS, Limits, Timeout
+from .headers import SENSITIVE_HEADERS
+from .retries import Retry
 
 if TYPE_CHECKING:
     from .connector import Route
@@ -30,6 +32,7 @@ class Terms:
     proxies: Proxies | None = None
     follow_redirects: bool = True
     max_redirects: int = 20
+    sensitive_headers: frozenset[str] = SENSITIVE_HEADERS  # lower case
     raise_for_status: bool = False
     # What the pool made of them for each origin. Of no copy: another tls or proxy leads elsewhere.
     routes: dict[Origin, Route] = field(default_factory=dict, init=False, repr=False)

@@ -9,39 +9,55 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .errors import LocalProtocolError
 from .request_body import StreamedBody
+
+if TYPE_CHECKING:
+    from .models import Request
+    from .request_trailers import Trailers
 
 __all__ = ["Upload"]
 
 CHUNK = 64 * 1024  # up to here a chunk is copied into its framing, and one write; over TLS the most that is encrypted in one turn
 PIECE = 256 * 1024  # the most that one write to a plaintext transport takes
 BURST = 1024 * 1024  # what a plaintext transport takes without a turn of the loop: fractions of a millisecond
+WRITE = 8 * 1024  # what a write costs beside its bytes, in bytes of that burst: tiny chunks must not hold up the loop
 CONTINUE_SECONDS = 1.0  # how long a body waits for a 100 that may never come (RFC 9110 section 10.1.1); curl's, too
 INFINITE = float("inf")
+
+
+class _Broken(Exception):
+    """The socket is, and the transport doesn't know it yet."""
 
 
 class Upload:
     """One body on its way. `ended` is called once, with the error that stopped it or None, unless `stop` came first.
 
-    `watch` is told when the write limit will pass; whoever then looks at the clock calls `look`, which knows whether it has moved on.
+    `broken` is called in its place where the connection broke and nobody but the upload has seen it. `watch` is told when the write limit
+    will pass; whoever then looks at the clock calls `look`, which knows whether it has moved on.
     """
 
     __slots__ = (
         "_allowed",
         "_at_once",
         "_blocked_until",
+        "_broken",
         "_burst",
+        "_done",
         "_ended",
         "_limit",
         "_loop",
         "_paused",
         "_piece",
+        "_progress",
         "_rescue_fd",
         "_task",
+        "_total",
         "_transport",
         "_unsent",
+        "_waits_for_socket",
         "_watch",
         "_writable",
     )
@@ -52,12 +68,14 @@ class Upload:
         transport: asyncio.Transport,
         limit: float | None,
         ended: Callable[[Exception | None], None],
+        broken: Callable[[OSError], None],
         watch: Callable[[float], None],
     ) -> None:
         self._loop = loop
         self._transport = transport
         self._limit = INFINITE if limit is None else limit
         self._ended = ended
+        self._broken = broken
         self._watch = watch
         self._paused = False
         self._writable: asyncio.Future[None] | None = None
@@ -68,18 +86,26 @@ class Upload:
         self._unsent = 0
         self._piece = self._burst = CHUNK
         self._at_once = 0  # bytes written since the loop last had its turn
+        self._waits_for_socket = False  # it is watched by the loop, by its other descriptor
+        self._progress: Callable[[int, int | None], object] | None = None
+        self._done = 0  # bytes of the body, without their framing
+        self._total: int | None = None
 
-    def start(self, body: bytes | StreamedBody, paused: bool, secure: bool, expects: bool) -> None:
+    def start(self, request: Request, paused: bool, secure: bool) -> None:
         """Begin; where a 100 is expected, once `go_on` is called or CONTINUE_SECONDS have passed."""
+        body = request.body
+        assert body is not None
         self._paused = paused
+        self._progress = request.progress
+        self._total = len(body) if isinstance(body, bytes) else body.length
         if not secure:
             self._piece, self._burst = PIECE, BURST
         # A peer that answers early and closes makes our next write fail, and the loops then drop what it had answered.
         with contextlib.suppress(OSError, AttributeError, ValueError):
             self._rescue_fd = os.dup(self._transport.get_extra_info("socket").fileno())  # from here it is read, by `arrived`
-        if expects:
+        if request.expects_continue:
             self._allowed = self._loop.create_future()
-        self._task = self._loop.create_task(self._run(body))
+        self._task = self._loop.create_task(self._run(body, request.trailers, not secure))
 
     @property
     def waits(self) -> bool:
@@ -126,30 +152,40 @@ class Upload:
 
     def _close_rescue(self) -> None:
         if self._rescue_fd >= 0:
+            self._watch_no_more()
             os.close(self._rescue_fd)
             self._rescue_fd = -1
 
-    async def _run(self, body: bytes | StreamedBody) -> None:
+    async def _run(self, body: bytes | StreamedBody, trailers: Trailers | None, plaintext: bool) -> None:
         failure: Exception | None = None
+        broken: BaseException | None = None
         try:
             if self._allowed is not None:
                 await self._until_allowed(self._allowed)
             if isinstance(body, bytes):
                 await self._write(body)
-            else:
-                await self._stream(body)
+            elif not (plaintext and body.file is not None and await self._send_file(body)):
+                await self._stream(body, trailers)
+            if self._progress is not None and not self._done:
+                self._report(0, self._progress)
         except asyncio.CancelledError:
             if self._task is None:
                 raise
             failure = LocalProtocolError("the iterable that gives the request body was cancelled")
+        except _Broken as error:
+            broken = error.__cause__
         except Exception as error:
             failure = error
-        if self._task is not None:
-            self._task = None
-            self._close_rescue()
-            self._ended(failure)
+        if self._task is None:
+            return
+        self._task = None
+        if isinstance(broken, OSError):
+            self._broken(broken)  # which still asks for what has `arrived`, and stops us
+            return
+        self._close_rescue()
+        self._ended(failure)
 
-    async def _stream(self, body: StreamedBody) -> None:
+    async def _stream(self, body: StreamedBody, trailers: Trailers | None) -> None:
         left = body.length
         async with contextlib.aclosing(body.chunks()) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
@@ -163,24 +199,74 @@ class Upload:
                     raise LocalProtocolError(f"the request body is longer than its Content-Length of {body.length} bytes")
                 await self._write(chunk)
         if left is None:
-            await self._write(b"0\r\n\r\n")
+            await self._write_piece(b"0\r\n\r\n" if trailers is None else b"0\r\n%b\r\n" % trailers.written())
         elif left:
-            raise LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
+            raise _short(left, body)
+
+    async def _send_file(self, body: StreamedBody) -> bool:
+        """Have the system send a file; False where it can't, and nothing was sent."""
+        from .sendfile import FileSource, is_of_socket
+
+        assert body.file is not None
+        (file, start), length = body.file, body.length
+        if not length or file.closed:
+            return False
+        await asyncio.sleep(0)  # uvloop writes the head at the end of a turn
+        if self._rescue_fd < 0 or self._transport.get_write_buffer_size():
+            return False  # what the transport holds goes first
+        source = FileSource.of(file, start, length)
+        if source is None:
+            return False
+        while source.left:
+            if not source.in_memory():
+                await source.read_ahead()
+            await self._take_turns()
+            try:
+                # One that is closing tells the connection next, as in `_write_piece`.
+                size = None if self._transport.is_closing() else source.send(self._rescue_fd)
+            except BlockingIOError:
+                size = None
+            except OSError as error:
+                if is_of_socket(error):
+                    raise _Broken from error
+                if source.left == length:
+                    return False
+                raise
+            if size is None:
+                await self._until_socket_writable()
+                continue
+            if not size:
+                raise _short(source.left, body)
+            self._at_once += size
+            if self._progress is not None:
+                self._report(size, self._progress)
+        return True
 
     async def _write(self, data: bytes, framed: bool = False) -> None:
-        for piece in _pieces(data, self._piece, framed):
+        for piece, size in _pieces(data, self._piece, framed):
             await self._write_piece(piece)
+            if size and self._progress is not None:
+                self._report(size, self._progress)
+
+    def _report(self, size: int, progress: Callable[[int, int | None], object]) -> None:
+        self._done += size
+        progress(self._done, self._total)
 
     async def _write_piece(self, piece: bytes | memoryview) -> None:
-        if self._at_once >= self._burst:  # a fast peer never pauses us: the loop must get its turn
-            self._at_once = 0
-            await asyncio.sleep(0)
-        self._at_once += len(piece)
+        await self._take_turns()
+        self._at_once += len(piece) + WRITE
         if not self._transport.is_closing():
             self._transport.write(piece)
         # One that is closing tells the connection next, which looks for an answer that came before, and stops us.
         if self._paused or self._transport.is_closing():
             await self._until_writable()
+
+    async def _take_turns(self) -> None:
+        if self._at_once >= self._burst:  # a fast peer never pauses us: the loop must get its turn
+            self._at_once = 0
+            await asyncio.sleep(0)
+        if self._task is None:  # stopped, by what this very task called: an iterable that closed the client, say
+            raise asyncio.CancelledError
 
     async def _until_allowed(self, allowed: asyncio.Future[None]) -> None:
         timer = self._loop.call_later(CONTINUE_SECONDS, self.go_on)
@@ -200,20 +286,39 @@ class Upload:
             self._blocked_until = INFINITE
             self._writable = None
 
+    async def _until_socket_writable(self) -> None:
+        # By a descriptor of its own: the loops let nobody watch that of a transport.
+        self._waits_for_socket = True
+        self._loop.add_writer(self._rescue_fd, self.write_paused, False)
+        try:
+            await self._until_writable()
+        finally:
+            self._watch_no_more()
 
-def _pieces(data: bytes, most: int, framed: bool) -> Iterator[bytes | memoryview]:
-    """The writes that `data` goes out in; `framed` as a chunk (RFC 9112 section 7.1), a small one in a single write."""
+    def _watch_no_more(self) -> None:
+        if self._waits_for_socket:
+            self._waits_for_socket = False
+            self._loop.remove_writer(self._rescue_fd)
+
+
+def _short(left: int, body: StreamedBody) -> LocalProtocolError:
+    return LocalProtocolError(f"the request body ended {left} bytes short of its Content-Length of {body.length}")
+
+
+def _pieces(data: bytes, most: int, framed: bool) -> Iterator[tuple[bytes | memoryview, int]]:
+    """The writes that `data` goes out in, and how much of it is in each; `framed` as a chunk (RFC 9112 section 7.1), a small one in one."""
     if framed:
         size = b"%x\r\n" % len(data)
         if len(data) <= CHUNK:
-            yield b"".join((size, data, b"\r\n"))
+            yield b"".join((size, data, b"\r\n")), len(data)
             return
-        yield size
+        yield size, 0
     if len(data) <= most:
-        yield data
+        yield data, len(data)
     else:
         view = memoryview(data)
         for start in range(0, len(data), most):
-            yield view[start : start + most]
+            piece = view[start : start + most]
+            yield piece, len(piece)
     if framed:
-        yield b"\r\n"
+        yield b"\r\n", 0

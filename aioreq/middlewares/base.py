@@ -5,15 +5,19 @@ Links are shared by every request of a client: what belongs to one request lives
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import TotalTimeout
 from ..models import Request, Response, StreamResponse
 
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["MiddleWare", "PoolMiddleWare"]
+__all__ = ["MiddleWare", "PoolMiddleWare", "in_time", "raised"]
+
+T = TypeVar("T")
 
 
 class MiddleWare:
@@ -23,6 +27,8 @@ class MiddleWare:
     `await response.read()` gives the body of both kinds; a response that is not returned is let go of by its `close()`.
     `request.replace(...)` is a copy with all that the client settled. A new `Request` goes out by the client's guard, limits, proxies and
     TLS, but without its headers and credentials: `await client.send(...)` would add them.
+    What a link behind Retry or Redirect changes on a request is there again at the next attempt, and the next hop, to another host too: set
+    a field (`request.headers[name] = value`) rather than add one, and send a `request.replace()` where it must not stay.
     """
 
     def __init__(self, next_middleware: MiddleWare | None = None) -> None:
@@ -63,6 +69,20 @@ class PoolMiddleWare(MiddleWare):
             return client.pool().send(request)
         except Exception as error:
             return raised(error)
+
+
+async def in_time(given: Awaitable[T], request: Request, where: str) -> T:
+    """What a user's own function gives in the end, between two requests of a call. Errors: TotalTimeout, and its own."""
+    deadline = request.deadline
+    if deadline is None or deadline.at is None:
+        return await given
+    try:
+        async with asyncio.timeout_at(deadline.at) as limit:
+            return await given
+    except TimeoutError as error:
+        if not limit.expired():
+            raise  # its own
+        raise TotalTimeout(f"the total limit of {deadline.seconds:g} s passed {where}", request=request) from error
 
 
 async def raised(error: Exception) -> Response:

@@ -20,13 +20,15 @@ PACKAGE = Path(aioreq.__file__).parent
 
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
 FLOORS = {
-    "conveniences": "__init__ __main__ http sync bulk cli testing compat",
-    "policy": "client settings request_options middlewares websocket sse",
-    "connections": "pool slots stats connector dialer connection deadlines faces upload dns resolvers tls tls_transport certificates trust "
-    "proxies tunnel guard",
-    "messages": "models keep_alive request_head request_body multipart transfer response response_headers response_body encodings terms "
+    "conveniences": "__init__ __main__ http sync bulk cli progress_bar testing compat",
+    "policy": "client download settings protection request_options middlewares websocket sse",
+    "connections": "pool slots stats connector dialer connection deadlines faces upload sendfile dns resolvers tls tls_transport "
+    "certificates trust proxies tunnel guard",
+    "messages": "models saving keep_alive request_head request_body request_trailers forms multipart compression transfer response "
+    "response_head response_headers response_body media_type links text_stream multipart_reader encodings codings terms "
     "parser _parser _fields _chunked _gathered _parser_py _fields_py _chunked_py _gathered_py framing",
-    "vocabulary": "headers urls cookies auth config errors threads loop_end _version",
+    "vocabulary": "headers urls content_disposition partial_file cookies set_cookie cookie_files public_suffixes "
+    "auth challenges digest bearer netrc config retries retry_after errors threads loop_end _version",
 }
 HEIGHT = {name: -depth for depth, names in enumerate(FLOORS.values()) for name in names.split()}
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from files import Files
 
 import aioreq
 from aioreq.cli import main
@@ -187,6 +188,84 @@ def test_a_failed_request_leaves_the_file_as_it_was(server: Server, tmp_path: Pa
     assert (tmp_path / "out").read_text() == "old"
 
 
+def test_a_body_that_breaks_leaves_the_file_as_it_was(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("old")
+    server.script(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", Close())
+    assert main(["-o", str(tmp_path / "out"), server.url + "/get"]) == 1
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out", "old")]
+    assert "4 of 10" in capfd.readouterr().err
+
+
+def test_the_head_goes_to_the_file_too(server: Server, tmp_path: Path) -> None:
+    server.route("/here", Reply(200, [], b"body"))
+    assert main(["-i", "-o", str(tmp_path / "out"), server.url + "/here"]) == 0
+    assert (tmp_path / "out").read_bytes() == b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+
+
+def test_a_folder_takes_the_name_that_the_server_gives(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    server.route("/x", Reply(200, [("Content-Disposition", 'attachment; filename="../../.a.txt"')], b"body"))
+    for status in (0, 1):  # and replaces nothing there
+        assert main(["-o", str(tmp_path), server.url + "/x"]) == status
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "body")]
+    assert "a.txt" in capfd.readouterr().err
+
+
+@posix_only
+def test_a_device_is_written_to_and_stays_one(server: Server) -> None:
+    assert main(["-o", "/dev/null", server.url + "/bytes/10"]) == 0
+    assert not os.path.isfile("/dev/null")
+
+
+@pytest.mark.parametrize("option", [["-C", "-"], ["--continue"]])
+def test_an_interrupted_download_is_continued(server: Server, tmp_path: Path, option: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    files = Files(server, bytes(range(250)))
+    files.cut_at = lambda start, length: 0 if start == 100 else 100
+    arguments = [*option, "-o", str(tmp_path / "out"), "-H", "A: 1", files.url]
+    assert main(arguments) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.part", ".out.part.json"]
+    assert len(capfd.readouterr().err.splitlines()) == 1
+    files.cut_at = lambda start, length: None
+    assert main([*arguments, "-v"]) == 0
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out", files.data)]
+    assert files.asked[-1] == ("bytes=100-", '"one"')
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "> A: 1\n" in err
+    assert "< HTTP/1.1 206 X\n" in err
+
+
+def test_a_page_that_says_no_is_not_continued(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["-C", "-", "-o", str(tmp_path / "out"), server.url + "/status/404"]) == 1
+    assert "404" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix_only
+@pytest.mark.parametrize("option", [[], ["--continue"]])
+def test_a_terminal_shows_a_bar(server: Server, tmp_path: Path, option: list[str]) -> None:
+    pytest.importorskip("rich")
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    arguments = command(*option, "-o", str(tmp_path / "[red]out"), server.url + "/bytes/300000")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # how a terminal ends
+            pass
+        os.close(ours)
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+        assert process.wait(30) == 0
+    assert b"[red]out" in shown
+    assert b"300.0/300.0 kB" in shown
+    assert (tmp_path / "[red]out").stat().st_size == 300_000
+
+
 def test_a_file_that_cannot_be_written_is_an_error(server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["-o", str(tmp_path / "no" / "out"), server.url + "/get"]) == 1
     [line] = capfd.readouterr().err.splitlines()
@@ -235,6 +314,12 @@ def test_a_header_that_cannot_be_sent(server: Server, capfd: pytest.CaptureFixtu
         (["http://a/", "-H", "a: b", "http://b/"], "http://b/ http://a/"),
         (["--no-such-option", "http://a/"], "--no-such-option"),
         (["http://a/", "-d", "@/no/such/file"], "/no/such/file"),
+        (["--continue", "http://a/"], "-o"),
+        (["-C", "-", "http://a/"], "-o"),
+        (["-C", "-", "-o", "x", "-i", "http://a/"], "-i"),
+        (["-C", "-", "-o", "x", "-d", "a=1", "http://a/"], "-d"),
+        (["-C", "-", "-o", "x", "-X", "POST", "http://a/"], "-X"),
+        (["-C", "5", "-o", "x", "http://a/"], "-C"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -251,6 +336,8 @@ def test_help_names_every_option(capfd: pytest.CaptureFixture[str]) -> None:
         assert f"  {short}" in out
         assert f"{long} " in out or f"{long}\n" in out
     assert "--version" in out
+    assert "-C -" in out
+    assert "--continue" in out
 
 
 def test_the_version_tells_which_parser_runs() -> None:

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 import aioreq
 from aioreq.config import UNSET
 from aioreq.errors import LocalProtocolError
-from aioreq.request_body import FILE_CHUNK, StreamedBody, encode_body, encode_content, encode_form, encode_json
+from aioreq.request_body import FILE_CHUNK, StreamedBody, encode_body, encode_content, encode_json
 from aioreq.testing import Reply, Server
 
 
@@ -369,46 +368,6 @@ def test_an_encoder_of_ones_own(dumps: Callable[[Any], str | bytes]) -> None:
 @settings(max_examples=50, deadline=None)
 def test_json_comes_back(value: Any) -> None:
     assert json.loads(encode_json(value)) == value
-
-
-# --- data ---
-
-
-@pytest.mark.parametrize(
-    ("data", "encoded"),
-    [
-        ({}, b""),
-        ({"a": "b"}, b"a=b"),
-        ({"a": "b c+d%20&=", "\xe9": "~*"}, b"a=b+c%2Bd%2520%26%3D&%C3%A9=~%2A"),
-        ({"a": [1, None, 2], "b": None, "c": True, "d": ""}, b"a=1&a=2&c=true&d="),
-        ([("b", "1"), ("a", "2"), ("b", "3")], b"b=1&a=2&b=3"),
-        (iter([("a", 1)]), b"a=1"),
-    ],
-)
-def test_form(data: Any, encoded: bytes) -> None:
-    assert encode_body(None, data, UNSET, None) == (encoded, "application/x-www-form-urlencoded")
-
-
-@pytest.mark.parametrize(
-    "data", [b"a=1", bytearray(b"a=1"), memoryview(b"a=1"), "a=1", io.BytesIO(b"a=1"), io.StringIO("a=1"), Replayable(b"a")]
-)
-def test_data_that_is_no_form_names_content(data: Any) -> None:
-    with pytest.raises(TypeError, match=rf"data= takes form fields \(a mapping or pairs\); send {type(data).__name__} as content="):
-        encode_form(data)
-
-
-@pytest.mark.parametrize("data", [{"a": b"x"}, {"a": {"b": "c"}}, {"a": object()}])
-def test_form_values_of_other_types_are_a_type_error(data: Any) -> None:
-    with pytest.raises(TypeError, match="data: 'a' holds"):
-        encode_form(data)
-
-
-@given(st.lists(st.tuples(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))))
-@settings(deadline=None)
-def test_a_form_comes_back(pairs: list[tuple[str, str]]) -> None:
-    encoded = encode_form(pairs)
-    assert encoded.isascii()
-    assert parse_qsl(encoded.decode(), keep_blank_values=True, max_num_fields=None) == pairs
 
 
 # --- one body ---

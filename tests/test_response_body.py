@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioreq.config import Limits
-from aioreq.encodings import Decoder, decoder_for
+from aioreq.encodings import STEP, Decoder, decoder_for
 from aioreq.errors import ConnectionLost, DecodeError, IncompleteBody, LimitExceeded, LocalProtocolError
 from aioreq.models import Request
-from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, STEP, Pieces, ResponseBody, body_too_large
+from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, Pieces, ResponseBody, body_too_large
 
 
 class Source:

@@ -89,6 +89,8 @@ def _request(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tu
         parser.error(f"one URL is needed, not {len(urls)}: {' '.join(urls)} (a header is written 'name: value')")
     headers = [(field[1], field[2] or None) for _, field in fields if field is not None]
     named = {name.lower() for name, _ in headers}
+    if options.continued and named & {"range", "if-range"}:
+        parser.error("--continue asks for ranges itself: leave Range and If-Range to it")
     if options.user_agent is not None and "user-agent" not in named:
         headers.append(("User-Agent", options.user_agent))
     if options.data is None:

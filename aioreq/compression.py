@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import encodings, threads
+from .errors import LocalProtocolError
 from .request_body import StreamedBody
 
 if TYPE_CHECKING:
@@ -71,10 +72,14 @@ async def _pieces(body: bytes | StreamedBody) -> AsyncIterator[bytes | memoryvie
         for piece in _cut(body):
             yield piece
         return
+    given = 0
     async with contextlib.aclosing(body.chunks()) as chunks:  # type: ignore[type-var]
         async for chunk in chunks:
+            given += len(chunk)
             for piece in _cut(chunk):
                 yield piece
+    if body.length not in (None, given):  # nobody else can tell: what is compressed goes out chunked
+        raise LocalProtocolError(f"the request body gave {given} bytes, not the {body.length} that it had: has its file changed?")
 
 
 def _cut(data: bytes) -> list[bytes] | list[memoryview]:

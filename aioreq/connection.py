@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from .certificates import late_refusal
 from .config import Limits
 from .deadlines import INFINITE, Deadlines
-from .errors import AioreqError, ConnectionLost, RemoteProtocolError, RequestTimeout
+from .errors import AioreqError, ConnectionLost, RemoteProtocolError, RequestTimeout, without_our_frames
 from .faces import facts_of
 from .headers import Fields
 from .keep_alive import kept_for
@@ -253,8 +253,8 @@ class Connection(Deadlines):
             return
         try:
             self._parser.feed(data, size)
-        except Exception as error:  # theirs, or that of the callback for 1xx
-            self._fail(error)
+        except Exception as error:  # theirs, or that of a callback
+            self._fail(without_our_frames(error))
             return
         if self._ended:
             self._settle()

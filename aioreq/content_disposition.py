@@ -26,8 +26,9 @@ _SPECIAL = re.compile(r'[<>:"|?*]')  # what Windows forbids; a colon there opens
 # Windows' devices, whatever extension follows: the superscripts count as digits.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])", re.IGNORECASE)
 _JOINERS = "\u200c\u200d"  # format characters that words and emoji are spelled with; the others only deceive the reader
-# Leading dots hide a file; Windows drops trailing dots and spaces; joiners join nothing there. In any order: after `. .` comes no dot.
-_EDGES = re.compile(rf"\A[\s.{_JOINERS}]+|[\s.{_JOINERS}]+\Z")
+# What no name begins or ends with, in any order (behind `. .` comes no dot either): leading dots hide a file, Windows drops trailing dots
+# and spaces, joiners join nothing there. The spaces are all that Unicode has.
+_EDGES = ". \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000" + _JOINERS
 
 
 def file_name(disposition: bytes | None, raw_path: str) -> str:
@@ -86,7 +87,7 @@ def safe_name(name: str) -> str | None:
 
 
 def _trimmed(name: str) -> str:
-    return _EDGES.sub("", name)
+    return name.strip(_EDGES)
 
 
 def _cut(name: str) -> str:

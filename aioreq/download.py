@@ -107,6 +107,7 @@ class _Fetch:
         self._file: PartialFile | None = None
         self._todo: deque[Piece] = deque()
         self._group: asyncio.TaskGroup
+        self._helpers: list[asyncio.Task[None]]
         self._last: StreamResponse | None = None
 
     async def run(self, digest: str | None) -> Download:
@@ -143,15 +144,24 @@ class _Fetch:
     async def _fetch(self) -> _AskAgain | None:
         """Fetch whatever is missing; what is given back asks for another try."""
         self._todo = deque(self._missing())
+        task = asyncio.current_task()
+        cancelled = 0 if task is None else task.cancelling()
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as self._group:
+                self._helpers = []
                 self._help(len(self._todo) - 1)
                 await self._work()
+                # Waited for in here: a failure that finds us at the group's end counts as a cancellation for ever, before Python 3.13.
+                if self._helpers:
+                    await asyncio.wait(self._helpers)
         except BaseExceptionGroup as group:
             failure = next((error for error in group.exceptions if isinstance(error, _AskAgain)), group.exceptions[0])
         finally:
-            del self._group
+            del self._group, self._helpers
+        if task is not None and task.cancelling() > cancelled:  # which a group that has errors forgets, there too
+            await asyncio.sleep(0)  # since then it asks for it once more: here it comes
+            raise asyncio.CancelledError
         # Raised out here, so that it doesn't hold the group that holds it.
         if failure is None or isinstance(failure, _AskAgain):
             return failure
@@ -172,7 +182,7 @@ class _Fetch:
 
     def _help(self, most: int) -> None:
         for _ in range(min(most, self._ranges - 1)):
-            self._group.create_task(self._work())
+            self._helpers.append(self._group.create_task(self._work()))
 
     async def _work(self) -> None:
         while self._todo:

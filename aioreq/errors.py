@@ -228,3 +228,11 @@ class StatusError(AioreqError):
 
 class ClientClosed(AioreqError, RuntimeError):
     """The client was closed before or during the request."""
+
+
+def without_our_frames(error: Exception) -> Exception:
+    """The same error, its traceback from the user's own code on, if there is any: one of ours then keeps no connection."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("aioreq."):
+        trace = trace.tb_next
+    return error.with_traceback(trace)

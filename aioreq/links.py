@@ -69,5 +69,5 @@ def _decoded(value: str) -> str | None:
     match = _EXTENDED.fullmatch(value)
     try:
         return None if match is None else unquote_to_bytes(match[2]).decode(match[1])
-    except UnicodeDecodeError:
+    except UnicodeError:  # in the bytes it stands for, or in those it is written with
         return None

@@ -95,15 +95,20 @@ def write(parts: list[Part], boundary: str, chosen: bool) -> bytes | StreamedBod
             if isinstance(piece, bytes):
                 yield piece
                 continue
-            tail = b""
+            tail, given = b"", 0
             async with contextlib.aclosing(piece.chunks()) as content:  # type: ignore[type-var]
                 async for chunk in content:
+                    given += len(chunk)
                     if chosen:
                         tail += chunk
                         if delimiter in tail:
                             raise _stands_in(names[id(piece)], boundary)
                         tail = tail[-len(delimiter) :]
                     yield chunk
+            if piece.length not in (None, given):  # nobody else can tell where the form goes out chunked
+                raise LocalProtocolError(
+                    f"form field {names[id(piece)]!r}: it gave {given} bytes, not the {piece.length} that it had: has its file changed?"
+                )
 
     length = None if None in lengths else sum(filter(None, lengths))
     return StreamedBody(chunks, length, all(isinstance(piece, bytes) or piece.replayable for piece in joined))

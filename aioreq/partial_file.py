@@ -61,7 +61,8 @@ class PartialFile:
         self._source = source
         self._saved = 0
         self._unsaved = 0
-        self._lock = threading.Lock()  # of the file's position, and its end: who closes it waits for a write under way
+        self._beginnings = 0
+        self._lock = threading.Lock()  # of the file's position, and its end: who closes or empties it waits for a write under way
         name = target.name
         if len(name.encode("utf-8", "surrogateescape")) > LONGEST:
             name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
@@ -69,6 +70,8 @@ class PartialFile:
         self._state_path = self.path.with_name(self.path.name + ".json")
         self._new_state_path = self.path.with_name(self.path.name + ".json.new")
         self._file: BinaryIO | None = _opened_alone(self.path) if keep else _opened(self.path, os.O_EXCL)
+        with contextlib.suppress(OSError, AttributeError):  # whom the target is hidden from, its next content is
+            os.fchmod(self._file.fileno(), stat.S_IMODE(target.stat().st_mode) & 0o777 | 0o600)
         if keep and not self._load():
             self.validator, self.total, self.pieces = None, None, [Piece()]
 
@@ -91,7 +94,9 @@ class PartialFile:
         """Forget what is here: another representation begins, in one piece, that may be gone on with where there is a validator."""
         assert self._file is not None
         piece = self.pieces[0]
-        self._file.truncate(0)
+        with self._lock:
+            self._beginnings += 1
+            self._file.truncate(0)
         piece.start, piece.at, piece.end = 0, 0, total
         self.validator, self.total, self.pieces = validator, total, [piece]
         self.save_state()
@@ -109,18 +114,18 @@ class PartialFile:
 
     async def write(self, piece: Piece, data: Sequence[bytes]) -> None:
         """Put the next bytes of a piece into the file. Errors: OSError."""
-        await threads.run(self._write, piece.at, data)
+        await threads.run(self._write, self._beginnings, piece.at, data)
         self._written(piece, sum(map(len, data)))
 
     def write_now(self, piece: Piece, data: Sequence[bytes]) -> None:
         """The same without a thread, for what is left when a task is cancelled."""
-        self._write(piece.at, data)
+        self._write(self._beginnings, piece.at, data)
         self._written(piece, sum(map(len, data)))
 
-    def _write(self, at: int, data: Sequence[bytes]) -> None:
+    def _write(self, beginning: int, at: int, data: Sequence[bytes]) -> None:
         with self._lock:
-            if self._file is None:
-                return  # closed meanwhile
+            if self._file is None or beginning != self._beginnings:
+                return  # closed meanwhile, or begun anew: a thread outlives the task that was cancelled
             self._file.seek(at)
             for chunk in data:
                 left = memoryview(chunk)
@@ -193,6 +198,8 @@ class PartialFile:
         with self._lock:
             file, self._file = self._file, None
         if file is not None:
+            if self.keep:
+                _unlock(file)
             file.close()
 
     # -- its state: a small JSON file beside it
@@ -294,6 +301,14 @@ def _opened_alone(path: Path) -> BinaryIO:
             file.close()
             raise
         file.close()  # the other one was just done with it
+
+
+def _unlock(file: BinaryIO) -> None:
+    """Now, whoever else has the file open: a flush that goes on, a forked child."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _rename_to_new(path: Path, target: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
 from io import BufferedReader, FileIO
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
 
 from . import threads
 from .config import UNSET, Unset
@@ -102,47 +104,105 @@ def _file_body(file: Any, what: str) -> StreamedBody:
     """A file object from where it stands to its end, read in a thread of ours; sent again from the same place where it can seek."""
     if hasattr(file, "encoding"):  # also of the wrappers of temporary files, which are no io.TextIOBase
         raise TypeError(f"{what}: the file is open in text mode; open it with 'rb'")
+    shared = _SharedFile.of(file)
     start = length = None
     try:
         if file.seekable():
-            start = file.tell()
-            length = max(0, file.seek(0, os.SEEK_END) - start)
-            file.seek(start)
+            start, length = shared.stretch()
     except (AttributeError, OSError):  # no file of the system's; or one without an end, such as those in /proc
         start = length = None
 
     # Of a pipe, what there is now: `read` would wait until all that it was asked for has come.
     take = file.read1 if start is None and type(file) is BufferedReader else file.read
     plain = start is not None and _is_plain(file)
-    one_at_a_time = threading.Lock()
 
-    def read(at: int | None, most: int, last: bool) -> bytes:
+    def read(at: int | None, most: int) -> bytes:
         # Each sending from its own place: an earlier one may still go on, to where a redirect came from before it had the whole file.
-        with one_at_a_time:
-            if getattr(file, "closed", False):
-                raise LocalProtocolError("the file that is the request body was closed before all of it was sent (again)")
-            if at is not None:
-                if plain:
-                    return os.pread(file.fileno(), most, at)
-                file.seek(at)
-            data: bytes = take(most)
-            if last and len(data) == most:
-                file.seek(start)  # as if nobody had read it: the same call sends the same again
-            return data
+        if getattr(file, "closed", False):
+            raise LocalProtocolError("the file that is the request body was closed before all of it was sent (again)")
+        if plain and at is not None:
+            return os.pread(file.fileno(), most, at)
+        return shared.read(at, most, take)
 
     async def chunks() -> AsyncIterator[bytes]:
         at, left = start, length
-        while left is None or left > 0:  # what is appended meanwhile isn't meant
-            most = FILE_CHUNK if left is None else min(FILE_CHUNK, left)
-            data = await threads.run(read, at, most, most == left)
-            if not data:
-                return
-            yield data
-            if at is not None and left is not None:
-                at, left = at + len(data), left - len(data)
+        shared.senders += 1
+        try:
+            while left is None or left > 0:  # what is appended meanwhile isn't meant
+                data = await threads.run(read, at, FILE_CHUNK if left is None else min(FILE_CHUNK, left))
+                if not data:
+                    return
+                yield data
+                if at is not None and left is not None:
+                    at, left = at + len(data), left - len(data)
+        finally:
+            shared.senders -= 1
+            shared.put_back()
 
     source = (file, start) if plain and start is not None else None
     return StreamedBody(lambda: _checked(chunks(), what), length, start is not None, source)
+
+
+class _SharedFile:
+    """A file object, for all the bodies that are it: each reads from its own place, and the last one puts it back where it stood."""
+
+    __slots__ = ("__weakref__", "_at", "_file", "_home", "_lock", "senders")
+
+    def __init__(self, file: Any) -> None:
+        self._file = file  # held, so that nothing else has its id
+        self._at: int | None = None  # where the last piece that was read ended, until it is put back
+        self._home = 0
+        self._lock = threading.Lock()
+        self.senders = 0
+
+    @classmethod
+    def of(cls, file: Any) -> _SharedFile:
+        with _shared_lock:
+            if (shared := _shared.get(id(file))) is None:
+                shared = _shared[id(file)] = cls(file)
+            return shared
+
+    def stretch(self) -> tuple[int, int]:
+        """From where the file stands by the user's will, and how many bytes there are to its end. Errors: AttributeError, OSError."""
+        with self._lock:
+            place = self._file.tell()
+            start = self._home if place == self._at else place
+            length = max(0, self._file.seek(0, os.SEEK_END) - start)
+            self._file.seek(place)
+            return start, length
+
+    def read(self, at: int | None, most: int, take: Callable[[int], bytes]) -> bytes:
+        """What `take` gives from there on, or where the file can't seek."""
+        try:
+            with self._lock:
+                if at is None:
+                    return take(most)
+                place = self._file.tell()
+                if place != self._at:
+                    self._home = place
+                self._file.seek(at)
+                self._at = at
+                data = take(most)
+                self._at = at + len(data)
+                return data
+        finally:
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Where nobody sends it any more, as if nobody had read it: the same call sends the same again. Waits for no thread that reads
+        on: that one calls this, too."""
+        if not self.senders and self._at is not None and self._lock.acquire(blocking=False):
+            try:
+                with contextlib.suppress(OSError, ValueError):  # closed, for one
+                    if self._file.tell() == self._at:
+                        self._file.seek(self._home)
+                self._at = None
+            finally:
+                self._lock.release()
+
+
+_shared: WeakValueDictionary[int, _SharedFile] = WeakValueDictionary()
+_shared_lock = threading.Lock()
 
 
 def _is_plain(file: Any) -> bool:

@@ -128,7 +128,7 @@ class ResponseBody:
                 raise LocalProtocolError("the response was closed before its body was read")
             if self._ended:
                 if self._error is not None:
-                    raise self._error
+                    raise self._told(self._error)
                 return b""
             if self._waiter is not None:
                 raise RuntimeError("two tasks read the same response body at once")
@@ -152,6 +152,11 @@ class ResponseBody:
             if self._source is not None:
                 self._source.resume_body()
         return data
+
+    def _told(self, error: BaseException) -> BaseException:
+        if not isinstance(error, AioreqError):  # of a callback: its frames refer to the connection, and to this body
+            self._error = LocalProtocolError(f"the response body was given up earlier: {error!r}")
+        return error
 
     async def read_raw(self, most: int) -> bytes:
         """All of it, raw; LimitExceeded past `most` bytes, LocalProtocolError where an iterator took some already."""

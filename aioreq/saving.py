@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import os
@@ -181,7 +182,8 @@ async def receive(
         raise
     except asyncio.CancelledError:
         if held:
-            file.write_now(piece, held)
+            with contextlib.suppress(OSError):  # a full disk is no reason to go on
+                file.write_now(piece, held)
         raise
     finally:
         if watch is not None:

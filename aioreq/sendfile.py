@@ -36,10 +36,10 @@ class FileSource:
         """None where the system has no way for it."""
         if not (hasattr(os, "sendfile") and hasattr(os, "RWF_NOWAIT")):
             return None
-        source = cls(file, start, length)
         try:
+            source = cls(file, start, length)
             source.in_memory()
-        except OSError:
+        except (OSError, ValueError):  # also of a file that was closed just now, and where there is no descriptor left
             return None
         return source
 

@@ -33,15 +33,18 @@ _MARKS: dict[str | None, tuple[dict[bytes, str], str]] = {
     "utf-16": (_UTF_16, f"utf-16-{_NATIVE}"),
     "utf-32": ({codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}, f"utf-32-{_NATIVE}"),
 }
+# How many pieces in a row, and bytes of them, may be held for an escape sequence that isn't finished: 15 bytes decide about any one.
+_MOST_OVERFLOWS, _MOST_OVERFLOWING = 16, 256
 
 
 class TextDecoder:
     """Decodes text piece by piece to exactly what `bytes.decode` makes of the whole; bytes that don't fit become U+FFFD.
 
-    `charset` is the declared one, by Python's name; None looks for a byte order mark, then takes UTF-8.
+    `charset` is the declared one, by Python's name; None looks for a byte order mark, then takes UTF-8. Where ISO 2022 is nothing but
+    false escape sequences, there may be a U+FFFD more or less: else all of it would have to be held.
     """
 
-    __slots__ = ("_charset", "_decoder", "_held", "_may_overflow")
+    __slots__ = ("_charset", "_decoder", "_held", "_may_overflow", "_overflows")
 
     def __init__(self, charset: str | None) -> None:
         self._charset = charset
@@ -49,6 +52,7 @@ class TextDecoder:
         self._held = b""
         # Python's decoders of ISO 2022 hold 8 bytes of an escape sequence, and fail where a false one is longer (16 at most).
         self._may_overflow = (charset or "").startswith("iso2022")
+        self._overflows = 0  # in a row
 
     def decode(self, data: bytes, final: bool = False) -> str:
         """The text of these bytes, as far as it is certain; all of it where they are the final ones."""
@@ -62,11 +66,16 @@ class TextDecoder:
             return self._decoder.decode(data, final)
         state = self._decoder.getstate()
         try:
-            return self._decoder.decode(data, final)
+            decoded = self._decoder.decode(data, final)
         except UnicodeError:
             self._decoder.setstate(state)
-            self._held = data
-            return ""
+            self._overflows += 1
+            if self._overflows < _MOST_OVERFLOWS or len(data) < _MOST_OVERFLOWING:
+                self._held = data
+                return ""
+            decoded = self._decoder.decode(data, final=True)
+        self._overflows = 0
+        return decoded
 
     def _begin(self, data: bytes, final: bool) -> bytes:
         marks, charset = _MARKS.get(self._charset, ({}, self._charset or ""))
@@ -124,7 +133,7 @@ class Lines(AsyncIterator[AnyStr], Generic[AnyStr]):
     limit: LimitExceeded behind the lines before it.
     """
 
-    __slots__ = ("_after_cr", "_buffer", "_ended", "_error", "_held", "_ready", "_seen", "_size", "_source", "_unit", "max_line")
+    __slots__ = ("_after_cr", "_buffer", "_ended", "_held", "_ready", "_seen", "_size", "_source", "_too_long", "_unit", "max_line")
 
     def __init__(self, source: _Source[AnyStr], buffer: Callable[[], _Buffer[AnyStr]], unit: str) -> None:
         self._source: _Source[AnyStr] = source
@@ -136,7 +145,7 @@ class Lines(AsyncIterator[AnyStr], Generic[AnyStr]):
         self._seen = 0
         self._after_cr = False
         self._ended = False
-        self._error: AioreqError | None = None
+        self._too_long: str | None = None  # what is wrong; no error, for its traceback would refer back to here
         self.max_line: int | None = None
 
     def up_to(self, max_line: int | None) -> Lines[AnyStr]:
@@ -148,8 +157,8 @@ class Lines(AsyncIterator[AnyStr], Generic[AnyStr]):
 
     async def __anext__(self) -> AnyStr:
         while not self._ready:
-            if self._error is not None:
-                raise self._source.fail(self._error)
+            if self._too_long is not None:
+                raise self._source.fail(LimitExceeded(self._too_long, limit="max_line"))
             if self._ended:
                 raise StopAsyncIteration
             await self._read()
@@ -202,10 +211,7 @@ class Lines(AsyncIterator[AnyStr], Generic[AnyStr]):
         del lines[fitting:]
         self._whole()
         number = self._seen + fitting + 1
-        self._error = LimitExceeded(
-            f"line {number} of the body is longer than {most} {self._unit}: raise it with max_line=..., or read it in pieces",
-            limit="max_line",
-        )
+        self._too_long = f"line {number} of the body is longer than {most} {self._unit}: raise it with max_line=..., or read it in pieces"
 
 
 def text_lines(texts: Texts) -> Lines[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["TLSTransport"]
 
 RECORD = 16 * 1024  # bytes of plaintext that one record has at most (RFC 8446 section 5.1), and so one read
+UNREAD = 1024 * 1024  # bytes: far more than an upload leaves unwritten. Who asks for answers beyond it, and reads none, wants our memory
 
 
 class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
@@ -35,6 +36,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         "_closed",
         "_ended",
         "_error",
+        "_full",
         "_leaving",
         "_loop",
         "_paused",
@@ -56,6 +58,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._protocol: asyncio.BufferedProtocol | None = None
         self._unwritten: list[bytes] = []  # while the peer negotiates anew (RFC 5246 section 7.4.1.1)
         self._error: Exception | None = None
+        self._full = False  # the transport below is
         self._paused = False
         self._ended = False
         self._closed = False
@@ -140,11 +143,13 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._below = self._protocol = self._error = None  # each of them leads back here
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._protocol is not None:
             self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._protocol is not None:
+        self._full = False
+        if self._protocol is not None and not self._unwritten:
             self._protocol.resume_writing()
 
     # -- between
@@ -170,8 +175,11 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._send()
             self._fail(error)
             return
-        if self._leaving.pending:
+        if self._leaving.pending:  # a key update's answer, or a handshake's: whoever asks for these decides how many there are
             self._send()
+            if self.get_write_buffer_size() > UNREAD:
+                self._fail(ConnectionAbortedError(errno.ECONNABORTED, "it asks for one TLS message after another, and reads none"))
+                return
         if self._unwritten:
             self._write_again()
 
@@ -183,6 +191,8 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
         waiting, self._unwritten = self._unwritten, []
         for data in waiting:
             self.write(data)
+        if self._protocol is not None and not (self._unwritten or self._full):
+            self._protocol.resume_writing()
 
     def _fail(self, error: Exception) -> None:
         """The connection is no use any more; the protocol is told by `connection_lost`."""
@@ -211,6 +221,8 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._tls.write(data)
         except ssl.SSLWantReadError:
             self._unwritten.append(bytes(data))
+            if self._protocol is not None:  # the peer decides how long this takes: nothing may pile up meanwhile
+                self._protocol.pause_writing()
         except ssl.SSLError as error:
             self._fail(error)
             return

@@ -20,7 +20,7 @@ class ConnectionInfo:
 
     Addresses are (host, port), or the path of a Unix socket; over a proxy, the proxy's. None: not known, or no TLS. `certificate` is the
     peer's own, as DER bytes. `reused`: the connection had served before. `close_delimited`: the body ended with the connection, so that
-    nothing tells a whole one from one that was cut (RFC 9112 section 6.3); over TLS not even a missing close_notify can be seen.
+    nothing tells a whole one from one that was cut (RFC 9112 section 6.3); over TLS an end without a close_notify counts as its end, too.
     """
 
     local_address: tuple[str, int] | str | None = None

@@ -160,14 +160,7 @@ class Upload:
         failure: Exception | None = None
         broken: BaseException | None = None
         try:
-            if self._allowed is not None:
-                await self._until_allowed(self._allowed)
-            if isinstance(body, bytes):
-                await self._write(body)
-            elif not (plaintext and body.file is not None and await self._send_file(body)):
-                await self._stream(body, trailers)
-            if self._progress is not None and not self._done:
-                self._report(0, self._progress)
+            await self._send(body, trailers, plaintext)
         except asyncio.CancelledError:
             if self._task is None:
                 raise
@@ -176,14 +169,27 @@ class Upload:
             broken = error.__cause__
         except Exception as error:
             failure = error
-        if self._task is None:
-            return
-        self._task = None
-        if isinstance(broken, OSError):
-            self._broken(broken)  # which still asks for what has `arrived`, and stops us
-            return
-        self._close_rescue()
-        self._ended(failure)
+        try:
+            if self._task is None:
+                return
+            self._task = None
+            if isinstance(broken, OSError):
+                self._broken(broken)  # which still asks for what has `arrived`, and stops us
+                return
+            self._close_rescue()
+            self._ended(failure)
+        finally:
+            del failure, broken  # their tracebacks hold this frame, and all that it knows
+
+    async def _send(self, body: bytes | StreamedBody, trailers: Trailers | None, plaintext: bool) -> None:
+        if self._allowed is not None:
+            await self._until_allowed(self._allowed)
+        if isinstance(body, bytes):
+            await self._write(body)
+        elif not (plaintext and body.file is not None and await self._send_file(body)):
+            await self._stream(body, trailers)
+        if self._progress is not None and not self._done:
+            self._report(0, self._progress)
 
     async def _stream(self, body: StreamedBody, trailers: Trailers | None) -> None:
         left = body.length

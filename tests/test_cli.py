@@ -320,6 +320,7 @@ def test_a_header_that_cannot_be_sent(server: Server, capfd: pytest.CaptureFixtu
         (["-C", "-", "-o", "x", "-d", "a=1", "http://a/"], "-d"),
         (["-C", "-", "-o", "x", "-X", "POST", "http://a/"], "-X"),
         (["-C", "5", "-o", "x", "http://a/"], "-C"),
+        (["-C", "-", "-o", "x", "http://a/", "-H", "range: bytes=0-"], "Range"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:

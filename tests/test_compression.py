@@ -207,6 +207,23 @@ async def test_memory_is_bounded(client: aioreq.Client) -> None:
     assert peak < 12 << 20
 
 
+@pytest.mark.parametrize("options", [{"compress": "gzip"}, {"files": True}], ids=str)
+async def test_a_file_that_shrinks_meanwhile_is_no_whole_one(server: Server, client: aioreq.Client, options: Any, tmp_path: Path) -> None:
+    """Both go out chunked, where a server couldn't tell."""
+    path = tmp_path / "file"
+    path.write_bytes(os.urandom(4 * STEP))
+
+    def shrink(done: int, total: int | None) -> None:
+        os.truncate(path, STEP)
+
+    with path.open("rb") as file:
+        body: dict[str, Any] = {"content": file, **options}
+        if "files" in options:
+            body = {"files": [("lines", lines(b"of no length")), ("f", file)]}
+        with pytest.raises(aioreq.LocalProtocolError, match=str(4 * STEP)):
+            await client.post(server.url + "/anything", progress=shrink, **body)
+
+
 async def test_the_iterable_is_closed_when_the_request_fails(server: Server, client: aioreq.Client) -> None:
     closed = []
 

@@ -100,6 +100,12 @@ ATTACKS = [
     ("$(touch x).txt", "$(touch x).txt"),
     (".\u200b.", None),
     ("\u200b.bashrc", "bashrc"),
+    (". . .bashrc", "bashrc"),
+    (".\u3000. -rf", "_rf"),
+    (". . con.txt", "_con.txt"),
+    ("\u200d.bashrc\u200d", "bashrc"),
+    (".\u200d.", None),
+    ("a.\u00a0.", "a"),
 ]
 
 

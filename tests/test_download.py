@@ -11,6 +11,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from files import DATE, Files, pattern
 import aioreq
 import aioreq.saving
 from aioreq import Client, Download, Retry
+from aioreq.partial_file import PartialFile
 from aioreq.testing import Close, Pause, Reply, Script, Server, Stall
 from aioreq.testing import Request as Received
 
@@ -150,6 +152,19 @@ async def test_a_file_that_appears_meanwhile_is_not_replaced(client: Client, fil
 
 
 @pytest.mark.skipif(os.name != "posix", reason="symbolic links and devices")
+@pytest.mark.skipif(os.name != "posix", reason="permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o755, 0o440])
+async def test_a_file_that_is_replaced_keeps_its_permissions(client: Client, files: Files, tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "out"
+    target.touch()
+    target.chmod(mode)
+    await keep_some(client, files, target, 100)
+    assert (tmp_path / ".out.part").stat().st_mode & 0o077 == mode & 0o077
+    await client.download(files.url, target, resume=True)
+    assert stat.S_IMODE(target.stat().st_mode) == mode | 0o600
+    assert target.read_bytes() == DATA
+
+
 async def test_a_link_leads_to_the_new_file_and_a_device_stays_one(client: Client, files: Files, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     done = await client.download(files.url, tmp_path / "link")
@@ -488,6 +503,23 @@ async def test_two_downloads_do_not_write_to_one_file(client: Client, server: Se
 
 
 @pytest.mark.skipif(os.name != "posix", reason="symbolic links")
+@pytest.mark.skipif(sys.platform == "win32", reason="locks")
+def test_a_file_that_was_let_go_can_be_gone_on_with_at_once(tmp_path: Path) -> None:
+    """Even while a flush of it, in a thread, isn't over, or a forked child has inherited it."""
+    file = PartialFile(tmp_path / "out", keep=True)
+    with pytest.raises(BlockingIOError):
+        PartialFile(tmp_path / "out", keep=True)
+    assert file._file is not None
+    other = os.dup(file._file.fileno())
+    file.begin('"one"', 1000)
+    file.write_now(file.pieces[0], [DATA[:100]])
+    file.end()
+    again = PartialFile(tmp_path / "out", keep=True)
+    assert again.done == 100
+    again.end(keep=False)
+    os.close(other)
+
+
 async def test_a_planted_link_is_not_followed(client: Client, files: Files, tmp_path: Path) -> None:
     (tmp_path / "precious").write_bytes(b"precious")
     (tmp_path / ".out.part").symlink_to("precious")
@@ -736,6 +768,9 @@ async def test_where_there_are_no_ranges_one_connection_does(
     done = await client.download(large.url, tmp_path / "out", ranges=4)
     assert done.path.read_bytes() == large.data
     assert listed(tmp_path) == ["out"]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0  # or a timeout around it would not know its own
     if how in ("no Accept-Ranges", "no validator", "small"):
         assert large.asked == [(None, None)]
 
@@ -824,6 +859,80 @@ async def test_what_had_arrived_before_a_cancellation_is_kept(client: Client, se
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (tmp_path / ".out.part").read_bytes() == DATA[:300]
+
+
+async def test_a_cancellation_in_the_turn_of_another_failure_is_not_lost(
+    client: Client, large: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the parts turns out to be a lie, and says so in the very moment at which somebody cancels."""
+
+    def lie(status: int, headers: list[tuple[str, str]], body: bytes) -> Head:
+        fields = dict(headers)
+        if status != 206:
+            return status, headers, body
+        del fields["Content-Length"]
+        return status, [*fields.items(), ("Transfer-Encoding", "chunked")], b"%x\r\n%b\r\n0\r\n\r\n" % (len(body) - 1, body[:-1])
+
+    told: Counter[bool] = Counter()
+
+    def progress(done: int, total: int | None) -> None:
+        ours = asyncio.current_task() is task
+        told[ours] += 1
+        if not ours and told[ours] == 2:  # when it begins, and at its end
+            task.cancel()
+
+    monkeypatch.setattr(aioreq.saving, "BLOCK", len(LARGE))
+    monkeypatch.setattr(aioreq.saving, "FLUSHED_EACH", 100)
+    large.change = lie
+    task = asyncio.ensure_future(client.download(large.url, tmp_path / "out", ranges=2, progress=progress))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert listed(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource limits")
+async def test_a_cancellation_on_a_full_disk(client: Client, server: Server, tmp_path: Path) -> None:
+    server.script(b'HTTP/1.1 200 OK\r\nETag: "one"\r\nContent-Length: 1000\r\n\r\n' + DATA[:300], Stall(), path="/file")
+    begun = asyncio.Event()
+    task = asyncio.create_task(client.download(server.url + "/file", tmp_path / "out", progress=lambda *_: begun.set()))
+    await begun.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert listed(tmp_path) == []
+
+
+async def test_a_write_that_is_late_does_not_spoil_what_began_meanwhile(tmp_path: Path) -> None:
+    """Threads outlive a cancelled task: one may still write when the file begins anew, for a representation that is shorter."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Late(list[bytes]):
+        def __iter__(self) -> Any:
+            begun.set()
+            go_on.wait(10)
+            return super().__iter__()
+
+    file = PartialFile(tmp_path / "out")
+    file.begin(None, None)
+    task = asyncio.create_task(file.write(file.pieces[0], Late([b"old" * 1000])))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    threading.Timer(0.1, go_on.set).start()
+    file.begin(None, None)
+    await file.write(file.pieces[0], [b"new"])
+    assert await file.sha256() == hashlib.sha256(b"new").hexdigest()
+    await file.finish()
+    assert (tmp_path / "out").read_bytes() == b"new"
 
 
 async def test_it_is_on_the_disk_before_it_has_its_name(

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from aioreq import AioreqError, Client, IncompleteBody, ReadTimeout, RemoteProtocolError, Timeout
+from aioreq import AioreqError, Client, IncompleteBody, InvalidHeader, LimitExceeded, ReadTimeout, RemoteProtocolError, Timeout
 from aioreq.connection import Connection
 from aioreq.testing import Close, Reset, Server, Stall, httpbin
 
@@ -106,6 +106,42 @@ async def cut_while_streamed(client: Client, server: Server) -> None:
                 pass
 
 
+async def broken_while_streamed(client: Client, server: Server) -> None:
+    server.script(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"no size\r\n")
+    async with client.stream("GET", server.url) as response:
+        with pytest.raises(RemoteProtocolError):
+            await response.read()
+
+
+def raising(done: int, total: int | None) -> None:
+    raise ValueError("no progress")
+
+
+async def refused_by_progress(client: Client, server: Server) -> None:
+    with pytest.raises(ValueError, match="no progress"):
+        await client.get(server.url + "/bytes/1000", progress=raising)
+
+
+async def refused_by_progress_of_an_upload(client: Client, server: Server) -> None:
+    with pytest.raises(ValueError, match="no progress"):
+        await client.put(server.url + "/upload", content=[b"a"], progress=raising)
+
+
+async def trailers_not_made(client: Client, server: Server) -> None:
+    with pytest.raises(InvalidHeader):
+        await client.put(server.url + "/upload", content=[b"a"], extensions={"trailers": {"X": lambda: "a\r\nb"}})
+
+
+async def line_too_long(client: Client, server: Server) -> None:
+    server.script(HEAD, b"a\nhello", Stall())
+    async with client.stream("GET", server.url) as response:
+        lines = response.iter_lines(max_line=3)
+        assert await anext(lines) == "a"
+        for _ in range(2):
+            with pytest.raises(LimitExceeded):
+                await anext(lines)
+
+
 async def not_connected(client: Client, server: Server) -> None:
     with pytest.raises(AioreqError):
         await client.get("http://127.0.0.1:9/", retry=0)
@@ -123,6 +159,11 @@ ENDS = (
     streamed,
     left_early,
     cut_while_streamed,
+    broken_while_streamed,
+    refused_by_progress,
+    refused_by_progress_of_an_upload,
+    trailers_not_made,
+    line_too_long,
     not_connected,
 )
 
@@ -145,7 +186,7 @@ async def test_nothing_waits_for_the_collector(
     assert [item for item in gc.get_objects() if isinstance(item, Connection)] == []
     assert pool.open == 0
     left = left_to_the_collector()
-    if end is cut_while_streamed:
+    if end in (cut_while_streamed, broken_while_streamed, refused_by_progress):
         # A body tells its error as often as it is asked, so the two hold each other; the connection isn't held by them.
         left = Counter({name: count for name, count in left.items() if name in ("Connection", "ResponseParser")})
     assert left == {}

@@ -89,6 +89,8 @@ def links(*fields: bytes, url: str = "http://user:secret@h:81/a/b?x#f") -> list[
             b"</a>; rel=x; rel=y; crossorigin; title=plain; title*=UTF-8'de'n%c3%a4chstes; foo*=bad; url=no",
             [("x", {"rel": "x", "crossorigin": "", "title": "n\xe4chstes", "url": "http://h:81/a"})],
         ),
+        # Bytes that no URI holds, in an extended value
+        (b"</a>; rel=x; title=plain; title*=UTF-8''\xff%41", [("x", {"rel": "x", "title": "plain", "url": "http://h:81/a"})]),
         # Another resource's, no relation, what can't be requested
         (b'</a>; rel=x; anchor="/other"', []),
         (b'</a>; rel=x; anchor="#part"', []),

@@ -21,7 +21,7 @@ from aioreq.errors import DecodeError, IncompleteBody, LimitExceeded
 from aioreq.media_type import CHARSETS
 from aioreq.models import Request
 from aioreq.testing import Close, Reply, Script, Server, Stall
-from aioreq.text_stream import JSONLines, Texts, byte_lines, text_lines
+from aioreq.text_stream import JSONLines, TextDecoder, Texts, byte_lines, text_lines
 
 cuts = st.lists(st.integers(0, 400), max_size=20)
 NAMES = sorted({codecs.lookup(name).name for name in CHARSETS if name.islower()})
@@ -95,6 +95,18 @@ def test_text_without_a_charset_goes_by_its_mark(start: bytes, data: bytes, at: 
 
 
 @pytest.mark.no_loop
+@pytest.mark.parametrize("charset", [name for name in NAMES if name.startswith("iso2022")])
+def test_escapes_that_never_end_are_not_held(charset: str) -> None:
+    decoder = TextDecoder(charset)
+    decoded = 0
+    for _ in range(1000):
+        decoded += len(decoder.decode(b"\x1b$(((((((((((("))
+        if not _:
+            assert decoded == 0
+    assert decoded > 900 * 13  # all but what one sequence needs
+    assert decoder.decode(b"\x1b(B" + b"a" * 20, final=True).endswith("a" * 20)
+
+
 def test_text_is_given_as_soon_as_it_is_certain() -> None:
     texts = Texts(Cut([b"a", b"\xe2\x82", b"\xac", b"\xff"]), None)
     assert finish(all_of(texts)) == ["a", "\u20ac", "\ufffd"]

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import aioreq
-from aioreq import TLS
+from aioreq import TLS, Timeout
 from aioreq.testing import Authority
-from aioreq.tls_transport import RECORD, TLSTransport
+from aioreq.tls_transport import RECORD, UNREAD, TLSTransport
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
 
@@ -32,6 +32,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.reading = True
+        self.unread = 0  # bytes that the peer doesn't take
         self.end = ""
 
     def write(self, data: Any) -> None:
@@ -53,7 +54,7 @@ class Wire(asyncio.Transport):
         self.end = "aborted"
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unread and self.unread + len(self.written)
 
 
 class Above(asyncio.BufferedProtocol):
@@ -83,9 +84,11 @@ class Above(asyncio.BufferedProtocol):
 class Peer:
     """OpenSSL's other side, in memory."""
 
-    def __init__(self, authority: Authority, version: ssl.TLSVersion) -> None:
+    def __init__(self, authority: Authority, version: ssl.TLSVersion, asks_later: bool = False) -> None:
         context = authority.server_context()
         context.maximum_version = version
+        if asks_later:
+            context.verify_mode, context.post_handshake_auth = ssl.CERT_OPTIONAL, True
         self._arriving, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._arriving, self._leaving, server_side=True)
         self.received = bytearray()
@@ -112,10 +115,11 @@ class Peer:
 class Pair:
     """A client's transport and its peer, joined by bytes that come in pieces."""
 
-    def __init__(self, authority: Authority, ca: Path, version: ssl.TLSVersion, size: int = RECORD) -> None:
-        self.wire, self.above, self.peer = Wire(), Above(size), Peer(authority, version)
+    def __init__(self, authority: Authority, ca: Path, version: ssl.TLSVersion, size: int = RECORD, asks_later: bool = False) -> None:
+        self.wire, self.above, self.peer = Wire(), Above(size), Peer(authority, version, asks_later)
         self.buffer = memoryview(bytearray(64 * 1024))
         context = ssl.create_default_context(cafile=ca)
+        context.post_handshake_auth = asks_later
         self.transport = TLSTransport(asyncio.get_running_loop(), context, "localhost", self.buffer)
 
     def arrive(self, data: bytes, piece: int | random.Random = 1 << 30) -> None:
@@ -248,6 +252,19 @@ async def test_a_changed_byte_breaks_it(authority: Authority, ca: Path, version:
     pair.transport.connection_lost(None)
     assert isinstance(pair.above.lost[0], ssl.SSLError)
     assert pair.above.received == b""
+
+
+@pytest.mark.parametrize("unread", [UNREAD // 2, UNREAD])
+async def test_a_peer_that_asks_for_answers_and_reads_none(authority: Authority, ca: Path, unread: int) -> None:
+    """By a request for a certificate here; a key update is answered each time as well."""
+    pair = Pair(authority, ca, ssl.TLSVersion.TLSv1_3, asks_later=True)
+    await pair.shake()
+    pair.sent()
+    pair.wire.unread = unread
+    pair.peer.tls.verify_client_post_handshake()
+    pair.arrive(pair.peer.say(b"x"))
+    assert pair.sent()
+    assert pair.wire.end == ("aborted" if unread == UNREAD else "")
 
 
 async def test_closing_says_so(authority: Authority, ca: Path, version: ssl.TLSVersion) -> None:
@@ -401,6 +418,62 @@ async def test_keys_that_change(s_server: Any, ca: Path, version: str, command: 
             assert response.connection.reused == (number > 0)
             server.stdin.write(command)
             await asyncio.sleep(0.05 * (number % 2))
+
+
+@contextlib.asynccontextmanager
+async def mute(port: int, last: asyncio.Event) -> AsyncIterator[int]:
+    """A relay to this port that lets one answer more through once `last` is set, and nothing behind it. The other way it takes all."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mute: bool) -> None:
+        while data := await reader.read(65536):
+            was_last = last.is_set() and mute
+            writer.write(data)
+            await writer.drain()
+            if was_last:
+                await asyncio.Event().wait()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(asyncio.CancelledError, OSError):  # asyncio complains of either
+            await asyncio.gather(pass_on(reader, server_writer, False), pass_on(server_reader, writer, True))
+        writer.close()
+        server_writer.close()
+
+    tasks: list[asyncio.Task[Any]] = []
+    relay = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield relay.sockets[0].getsockname()[1]
+    finally:
+        relay.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_upload_waits_while_the_peer_negotiates_anew(s_server: Any, ca: Path) -> None:
+    """One that asks for it, and then says nothing, has no more of a body made than is sent: none of it would find an end in memory."""
+    server, port = s_server("tls1_2")
+    await line_of(server, b"ACCEPT")
+    taken, last = 0, asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        yield b"the beginning\n"
+        await line_of(server, b"the beginning")
+        last.set()
+        server.stdin.write(b"r\n")
+        await asyncio.sleep(0.5)  # it asks, we answer, and wait for more
+        for _ in range(1000):
+            taken += 1
+            yield b"x" * 64_000
+
+    async with mute(port, last) as relay, aioreq.Client(tls=TLS(ca=ca), timeout=Timeout(20, write=0.5), retry=0) as client:
+        with pytest.raises(aioreq.WriteTimeout):
+            await client.post(f"https://127.0.0.1:{relay}/", content=body())
+    assert taken < 10
 
 
 @contextlib.asynccontextmanager

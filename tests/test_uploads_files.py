@@ -24,6 +24,7 @@ import aioreq
 import aioreq.sendfile
 import aioreq.upload
 from aioreq import Timeout
+from aioreq.request_body import StreamedBody
 from aioreq.sendfile import WINDOW, FileSource
 from aioreq.testing import Close, HalfClose, Pause, ReadBody, Reply, Request, Reset, Server, Stall, StopReading, httpbin
 
@@ -399,6 +400,92 @@ async def test_a_file_that_was_closed(served: tuple[Server, aioreq.Client], tmp_
     with pytest.raises(ValueError, match="closed file"):
         await client.put(server.url + "/upload", content=file)
     assert (await client.get(server.url + "/id/2")).text == "2"
+
+
+@by_the_system
+async def test_a_file_that_is_closed_when_its_turn_comes(server: Server, client: aioreq.Client, tmp_path: Path) -> None:
+    written(tmp_path / "file", 1000)
+    async with client.stream("GET", server.url + "/get"):
+        pass
+    with (tmp_path / "file").open("rb") as file:
+        body = aioreq.Request("PUT", server.url + "/upload", content=file).body
+        assert isinstance(body, StreamedBody)
+        assert FileSource.of(file, 0, 1000) is not None
+    assert FileSource.of(file, 0, 1000) is None  # a thread then says what happened
+    with pytest.raises(aioreq.LocalProtocolError, match="was closed before all of it was sent"):
+        await anext(body.chunks())
+
+
+class Slow(io.BytesIO):
+    """Gives little at a time, and tells where it stood meanwhile."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        time.sleep(0.001)
+        return super().read(20_000)
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, Slow, "temporary"])
+async def test_one_file_in_several_requests(served: tuple[Server, aioreq.Client], kind: Any) -> None:
+    server, client = served
+    data = (PATTERN * 4000)[10:]
+    with tempfile.TemporaryFile() if kind == "temporary" else kind() as file:
+        file.write(b"0123456789" + data)
+        file.seek(10)
+        requests = []
+        for number in range(4):  # each begins while those before it are being read
+            requests.append(asyncio.ensure_future(client.put(server.url + "/upload", content=file)))
+            while number == 0 and file.tell() == 10:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        for response in await asyncio.gather(*requests):
+            assert response.json() == answer_to(data)
+        assert file.tell() == 10
+
+
+async def test_a_file_is_put_back_by_whom_it_was_cut_short(served: tuple[Server, aioreq.Client]) -> None:
+    server, client = served
+    data = PATTERN * 4000
+    file = Slow(data)
+    file.seek(1000)
+    server.script(StopReading(), Stall())
+    request = asyncio.ensure_future(client.put(server.url, content=file))
+    while file.tell() == 1000:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert (await client.put(server.url + "/upload", content=file)).json() == answer_to(data[1000:])
+    assert file.tell() == 1000
+
+
+class Held(io.BytesIO):
+    """A read of it ends when it may."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.begun, self.may_end, self.ended = threading.Event(), threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.begun.set()
+        self.may_end.wait(10)
+        data = super().read(size)
+        self.ended.set()
+        return data
+
+
+async def test_a_thread_that_reads_on_puts_the_file_back(served: tuple[Server, aioreq.Client]) -> None:
+    server, client = served
+    file = Held(PATTERN * 100)
+    file.seek(1000)
+    request = asyncio.ensure_future(client.put(server.url + "/upload", content=file))
+    await asyncio.to_thread(file.begun.wait, 10)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    file.may_end.set()
+    await asyncio.to_thread(file.ended.wait, 10)
+    async with asyncio.timeout(10):
+        while file.tell() != 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 async def test_a_directory_is_refused_by_the_system_itself(server: Server, client: aioreq.Client, tmp_path: Path) -> None:

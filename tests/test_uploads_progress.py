@@ -41,6 +41,14 @@ async def asynchronous(*chunks: bytes) -> AsyncIterator[bytes]:
 # Out
 
 
+@pytest.mark.parametrize("content", [b"", [], [b"a"], bytes(100_000)], ids=["no bytes", "no chunks", "a chunk", "bytes"])
+async def test_a_callback_that_raises_stop_iteration(served: tuple[Server, aioreq.Client], content: Any) -> None:
+    server, client = served
+    none: Any = iter(())
+    with pytest.raises(RuntimeError, match="StopIteration"):  # which no future takes
+        await client.put(server.url + "/upload", content=content, progress=lambda done, total: next(none))
+
+
 @pytest.mark.parametrize("size", [1, 60_000, 70_000, 5_000_000])
 @pytest.mark.parametrize("kind", ["bytes", "file", "file in memory", "declared", "chunked"])
 async def test_a_body_that_goes_out(served: tuple[Server, aioreq.Client], tmp_path: Path, kind: str, size: int) -> None:

@@ -22,8 +22,10 @@ import aioreq
 PACKAGE = Path(aioreq.__file__).parent
 # The way of a request; the rest of the package stands on it, and has tests of its own.
 MODULES = (
-    *("client.py", "connector.py", "dialer.py", "dns.py", "pool.py", "request_body.py", "resolvers.py", "response.py"),
-    *("response_body.py", "threads.py", "tls.py", "tunnel.py", "upload.py"),
+    *("auth.py", "bearer.py", "client.py", "compression.py", "connector.py", "dialer.py", "dns.py", "download.py", "multipart.py"),
+    *("multipart_reader.py", "netrc.py", "partial_file.py", "pool.py", "protection.py", "request_body.py", "resolvers.py", "response.py"),
+    *("response_body.py", "saving.py", "sendfile.py", "text_stream.py", "threads.py", "tls.py", "tls_transport.py", "tunnel.py"),
+    "upload.py",
     *sorted(f"middlewares/{path.name}" for path in (PACKAGE / "middlewares").glob("*.py")),
 )
 
@@ -121,9 +123,13 @@ def _tasks_of(frame: types.FrameType) -> list[asyncio.Task[Any]]:
             case "send" if (connection := held.get("connection")) is not None:
                 upload = connection._upload
                 return [] if upload is None or upload._task is None else [upload._task]
+            case "_fetch" if (group := getattr(held.get("self"), "_group", None)) is not None:
+                return list(group._tasks)
             case "_race":
                 return list(held.get("running", ()))
-            case "lookup" if (flight := held.get("flight")) is not None and flight.waiters == 1:  # more, and it outlives this one
+            case "lookup" | "_fetched" if (
+                flight := held.get("flight")
+            ) is not None and flight.waiters == 1:  # more, and it outlives this one
                 return [flight.task]
     return []
 
@@ -136,16 +142,22 @@ How = str | int | float  # "arrival": in the tick in which it arrives; an int: a
 class Cancelling:
     """Awaits a coroutine, and cancels its own task at the suspensions of `plan`, or as soon as it stands at one of the `aims`.
 
-    `reached` counts the awaits at which it did.
+    `reached` counts the awaits at which it did; `passed` collects those at which the coroutine was seen, best where there is no plan.
     """
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, None], plan: dict[int, How], reached: Counter[Place], aims: frozenset[Place] = frozenset()
+        self,
+        coroutine: Coroutine[Any, Any, None],
+        plan: dict[int, How],
+        reached: Counter[Place],
+        aims: frozenset[Place] = frozenset(),
+        passed: set[Place] | None = None,
     ) -> None:
         self.coroutine = coroutine
         self.plan = plan
         self.reached = reached
         self.aims = aims
+        self.passed = passed
         self.suspensions = 0
         self.cancelled = 0
         self.task: asyncio.Task[Any] | None = None
@@ -162,8 +174,10 @@ class Cancelling:
             self.suspensions += 1
             if (how := self.plan.get(self.suspensions)) is not None:
                 self.arrange(how, waited)
-            if self.aims:
+            if self.aims or not self.plan:
                 self.look(again=self.suspensions == 1)
+            elif self.passed is not None:
+                self.passed.update(standing_at(self.coroutine))
             try:
                 yield waited
             except BaseException as raised:
@@ -185,7 +199,10 @@ class Cancelling:
         assert self.task is not None
         if self.task.done():
             return
-        if not self.aims.isdisjoint(standing_at(self.coroutine)):
+        standing = set(standing_at(self.coroutine))
+        if self.passed is not None:
+            self.passed |= standing
+        if not self.aims.isdisjoint(standing):
             self.cancel()
             self.aims -= set(self.reached)
         if again:

@@ -28,6 +28,17 @@ def test_there_are_blocks() -> None:
     assert len(BLOCKS) >= 5
 
 
+@pytest.mark.skipif(not DOCS.exists(), reason="the docs aren't beside these tests")
+def test_the_order_of_the_chain_is_told_as_it_is() -> None:
+    told = re.findall(r"^\| `(\w+MiddleWare)`", (DOCS / "middlewares.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert tuple(told) == aioreq.middlewares.default_middlewares
+    link, stands = aioreq.Client().middlewares, []
+    while link.linked:
+        stands.append(type(link).__name__)
+        link = link.next_middleware
+    assert stands == told
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs(block: str, tmp_path: Path) -> None:
     tests = re.search(r"^(async )?def test_", block, re.MULTILINE)

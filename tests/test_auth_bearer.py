@@ -301,6 +301,13 @@ async def test_an_error_is_freed_at_once(server: Server, client: Client) -> None
         gc.enable()
 
 
+async def test_the_total_limit_holds_for_the_first_token(server: Server, client: Client, tokens: Tokens) -> None:
+    tokens.waits = asyncio.Event()
+    with pytest.raises(aioreq.TotalTimeout, match=r"the total limit of 0.1 s passed in the authentication for http://127\.0\.0\.1"):
+        await client.get(server.url + "/api", auth=BearerAuth(tokens), timeout=0.1)
+    assert server.requests == []
+
+
 async def test_the_total_limit_holds_for_the_provider(server: Server, client: Client, tokens: Tokens) -> None:
     auth = BearerAuth(tokens)
     await client.get(server.url + "/api", auth=auth)

@@ -1,7 +1,8 @@
 """Requests cancelled at every await that they pass: no slot is lost, no answer crosses over, nothing is left behind.
 
-Many of each kind at once over one pool, most of them cancelled somewhere by chance, and then on purpose at the awaits that chance left
-out. How one is cancelled, and where it then stood, is cancelling.py's business.
+Each kind of request on purpose at each await that it passes, then many by chance at once over one pool, and on purpose again at the
+awaits that were left out. The kinds stand in cancelled_requests.py; how one is cancelled, and where it then stood, is cancelling.py's
+business.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ BATCH = 200  # requests after which all is looked at
 # Awaits at which nobody can be cancelled, and why.
 NEVER_SUSPEND = {
     ("_open", "async with limit"): "a time limit is entered and left without waiting",
-    ("in_time", "async with asyncio.timeout_at(deadline.at) as limit"): "the same",
+    ("in_time", "async with asyncio.timeout_at(now + deadline.left(now)) as limit"): "the same",
     ("__aexit__", "await response.close()"): "asynchronous for those who write `await`; it doesn't wait",
     ("__aexit__", "await self._context.__aexit__(kind, error, trace)"): "the same",
     ("resolve", "await self._channel().getaddrinfo(host, port=port, type=socket.SOCK_STREAM)"): "aiodns isn't always installed",

@@ -119,7 +119,7 @@ async def _next(flow: AuthFlow, response: Response | StreamResponse | None, requ
     """The next request of a flow, None at its end. Errors: TotalTimeout."""
     try:
         if isinstance(flow, AsyncGenerator):
-            wanted = await in_time(flow.asend(response), request, f"in the authentication for {request.url.origin()}, between two requests")
+            wanted = await in_time(flow.asend(response), request, f"in the authentication for {request.url.origin()}")
         else:
             wanted = flow.send(response)
     except (StopIteration, StopAsyncIteration):

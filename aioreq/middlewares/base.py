@@ -72,12 +72,13 @@ class PoolMiddleWare(MiddleWare):
 
 
 async def in_time(given: Awaitable[T], request: Request, where: str) -> T:
-    """What a user's own function gives in the end, between two requests of a call. Errors: TotalTimeout, and its own."""
+    """What a user's own function gives in the end, before or between the requests of a call. Errors: TotalTimeout, and its own."""
     deadline = request.deadline
-    if deadline is None or deadline.at is None:
+    if deadline is None:
         return await given
+    now = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(deadline.at) as limit:
+        async with asyncio.timeout_at(now + deadline.left(now)) as limit:  # before the first connection slot its clock stands still
             return await given
     except TimeoutError as error:
         if not limit.expired():

@@ -1,8 +1,8 @@
 """TLS upon a transport: a protocol for what is below, a transport for what is above, one record after another in between.
 
-OpenSSL works on memory (`ssl.MemoryBIO`); here bytes are only carried to it and from it. It stands in place of the
-loops' own layers, which cost a request more than its encryption does and can't be stacked in peace. Knows no HTTP, no certificates and no
-time: who opens it bounds the handshake, and checks whom it was made with.
+OpenSSL works on memory (`ssl.MemoryBIO`); here bytes are only carried to it and from it. It stands in place of the loops' own layers, which
+cost a request more than its encryption does and can't be stacked in peace. Knows no HTTP, no certificates and no time: who opens it bounds
+the handshake, and checks whom it was made with.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TLSTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """Encrypts what is written to it, gives its protocol what it decrypts.
 
     `buffer` is what the transport below reads into, and may be shared as `BufferedFace`'s is. The protocol is a `BufferedProtocol`; until
-    `set_protocol` names it, what has arrived waits.
+    `start` names it, what has arrived waits.
     """
 
     __slots__ = (

@@ -226,9 +226,11 @@ async def finished(file: PartialFile, response: ResponseHead, digest: str | None
     actual = None
     if digest is not None and (actual := await file.sha256()) != digest:
         file.end(keep=False)
+        coding = response.coding
+        decoded = "" if coding is None else f", or the digest is that of the bytes as sent ({text(coding)}), which were decoded"
         raise DigestMismatch(
             f"{file.target.name} from {response.request.host} has the SHA-256 {actual}, not {digest}: it was changed on the way, or is "
-            "another file; nothing was saved",
+            f"another file{decoded}; nothing was saved",
             request=response.request,
             expected=digest,
             actual=actual,

@@ -237,6 +237,15 @@ async def test_the_digest(client: Client, files: Files, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_bytes() == b"old"
 
 
+async def test_the_digest_of_what_was_sent_encoded(server: Server, client: Client, tmp_path: Path) -> None:
+    """As some servers send archives: their published digest is that of the archive."""
+    archive = gzip.compress(DATA)
+    server.route("/file.tar.gz", Reply(200, [("Content-Encoding", "x-gzip")], archive))
+    with pytest.raises(aioreq.DigestMismatch, match=r"the digest is that of the bytes as sent \(x-gzip\), which were decoded"):
+        await client.download(server.url + "/file.tar.gz", tmp_path / "out", sha256=hashlib.sha256(archive).hexdigest())
+    assert listed(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("options", "kind"),
     [

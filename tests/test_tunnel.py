@@ -19,6 +19,7 @@ import aioreq
 from aioreq import TLS, Client, Limits, Proxy, PublicOnly, Timeout
 from aioreq.request_head import connect_head
 from aioreq.testing import Authority, Close, Pause, ReadBytes, Reply, Reset, Server, Stall, Step, httpbin
+from aioreq.tls import context_for
 from aioreq.transfer import Opening
 from aioreq.tunnel import Tunnel
 from aioreq.urls import Origin, parse
@@ -366,6 +367,7 @@ async def test_a_tunnel_that_dies_under_a_request(end: str, ca: Path) -> None:
 @pytest.mark.parametrize("steps", [(Stall(),), (b"HTTP/1.1 100 Continue\r\n\r\n", Stall()), (b"HTTP/1.1 200", Stall())])
 @pytest.mark.parametrize("timeout", [Timeout(connect=0.2), Timeout(connect=None, total=0.2), 0.2])
 async def test_a_proxy_that_is_silent(steps: tuple[Step, ...], timeout: Any) -> None:
+    await context_for(TLS())  # before the clock runs: certificates may take longer than the limit
     async with Server() as server, Client(proxy=server.url, retry=0, timeout=timeout) as client:
         server.script(*steps, on="head")
         began = time.perf_counter()
@@ -378,6 +380,7 @@ async def test_a_proxy_that_is_silent(steps: tuple[Step, ...], timeout: Any) -> 
 
 
 async def test_an_origin_that_is_silent_behind_its_proxy() -> None:
+    await context_for(TLS())  # before the clock runs: certificates may take longer than the limit
     async with Server() as server, Client(proxy=server.url, retry=0, timeout=Timeout(connect=0.2)) as client:
         server.script(ESTABLISHED, Stall(), on="head")
         with pytest.raises(aioreq.ConnectTimeout, match="during the TLS handshake with origin.example:443 via proxy"):
@@ -657,6 +660,7 @@ async def test_a_socks_proxy_that_ends_behind_its_reply_sent_nothing() -> None:
 
 
 async def test_an_origin_that_is_silent_behind_its_socks_proxy() -> None:
+    await context_for(TLS())  # before the clock runs: certificates may take longer than the limit
     async with Server() as server, Client(proxy=f"socks5h://127.0.0.1:{server.port}", retry=0, timeout=Timeout(connect=0.2)) as client:
         server.script(ReadBytes(1), b"\x05\x00" + SOCKS5_REPLY, Stall(), on="accept", below_tls=True)
         with pytest.raises(aioreq.ConnectTimeout, match="during the TLS handshake with origin.example:443 via proxy"):
@@ -664,6 +668,7 @@ async def test_an_origin_that_is_silent_behind_its_socks_proxy() -> None:
 
 
 async def test_a_proxy_that_is_silent_in_its_own_handshake() -> None:
+    await context_for(TLS())  # before the clock runs: certificates may take longer than the limit
     async with Server() as server, Client(proxy=f"https://127.0.0.1:{server.port}", retry=0, timeout=Timeout(connect=0.2)) as client:
         for url in ("http://origin.example/", "https://origin.example/"):
             server.script(Stall(), on="accept", below_tls=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from clock import NOW, Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -18,15 +19,6 @@ pytestmark = pytest.mark.no_loop
 
 SITE = URL("https://www.example.org/docs/web/")
 PLAIN = URL("http://www.example.org/docs/web/")
-NOW = 1_700_000_000.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

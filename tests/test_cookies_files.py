@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clock import NOW, Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -27,14 +28,6 @@ from aioreq.testing import Reply, Server, httpbin
 pytestmark = pytest.mark.no_loop
 
 SITE = URL("https://www.example.org/docs/web/")
-NOW = 1_700_000_000.0
-
-
-class Clock:
-    now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 
 import pytest
+from clock import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -20,13 +21,6 @@ SITE = URL("https://www.example.org/docs/web/")
 PLAIN = URL("http://www.example.org/docs/web/")
 COOKIES = 100_000
 FEWER = 5_000  # the same code, other fields
-
-
-class Clock:
-    now = 1_700_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -198,6 +198,17 @@ def find(program: str) -> str | None:
     return shutil.which(program, path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"]))
 
 
+def needed(program: str, package: str) -> str:
+    """Where it is; the test is skipped, or fails, where it isn't installed."""
+    path = find(program)
+    if path is None:
+        missing = f"{program} isn't installed (the package {package} of Debian and Ubuntu)"
+        if os.environ.get("AIOREQ_PEERS") == "required":
+            pytest.fail(f"{missing}, and AIOREQ_PEERS=required", pytrace=False)
+        pytest.skip(missing)
+    return path
+
+
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -377,11 +388,7 @@ def socks_auth_proxy() -> Proxy:
 def running(peer: Any) -> Iterator[Any]:
     """The peer, started; the test is skipped, or fails, where it isn't installed."""
     try:
-        if find(peer.program) is None:
-            missing = f"{peer.program} isn't installed (the package {peer.package} of Debian and Ubuntu)"
-            if os.environ.get("AIOREQ_PEERS") == "required":
-                pytest.fail(f"{missing}, and AIOREQ_PEERS=required", pytrace=False)
-            pytest.skip(missing)
+        needed(peer.program, peer.package)
         peer.start()
         yield peer
     finally:

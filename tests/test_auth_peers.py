@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from digest_server import Protected
-from peers import HOST, Peer, find, running
+from peers import HOST, Peer, needed, running
 
 from aioreq import BasicAuth, Client, DigestAuth
 from aioreq.testing import Server
@@ -29,7 +29,9 @@ def configure(folder: Path, ports: list[int]) -> list[str]:
         (folder / "files" / name / "x").write_text(name)
     secret = hashlib.md5(f"{USER}:{REALM}:{PASSWORD}".encode()).hexdigest()
     (folder / "digest.users").write_text(f"{USER}:{REALM}:{secret}\n")
-    sha1 = subprocess.run(["openssl", "passwd", "-apr1", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True).stdout
+    sha1 = subprocess.run(
+        [needed("openssl", "openssl"), "passwd", "-apr1", "-stdin"], input=PASSWORD, capture_output=True, text=True, check=True
+    ).stdout
     (folder / "basic.users").write_text(f"{USER}:{sha1}")
     digest = f'AuthType Digest\nAuthName "{REALM}"\nAuthDigestProvider file\nAuthUserFile {folder}/digest.users\nRequire valid-user'
     (folder / "apache.conf").write_text(f"""
@@ -98,10 +100,7 @@ async def test_apaches_nonces(apache: Peer) -> None:
 
 @pytest.fixture
 def curl() -> str:
-    path = find("curl")
-    if path is None:
-        (pytest.fail if os.environ.get("AIOREQ_PEERS") == "required" else pytest.skip)("curl isn't installed")
-    return path
+    return needed("curl", "curl")
 
 
 @pytest.mark.parametrize(

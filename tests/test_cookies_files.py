@@ -7,7 +7,6 @@ import http.cookiejar
 import json
 import os
 import pickle
-import shutil
 import stat
 import subprocess
 import urllib.request
@@ -20,6 +19,7 @@ import pytest
 from clock import NOW, Clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peers import needed
 from yarl import URL
 
 from aioreq.cookies import Cookie, CookieJar
@@ -377,8 +377,8 @@ def test_a_tab_cant_be_written(tmp_path: Path, field: str) -> None:
     assert list(CookieJar.load(tmp_path / "jar")) == list(jar)
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 def test_curl_reads_what_we_write_and_we_what_curl_writes(tmp_path: Path) -> None:
+    needed("curl", "curl")
     ours, theirs = tmp_path / "ours.txt", tmp_path / "theirs.txt"
     with Server(routes=httpbin) as server:
         server.route(

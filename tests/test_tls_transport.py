@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import needed
 
 import aioreq
 from aioreq import TLS, Timeout
@@ -376,8 +376,7 @@ async def line_of(server: subprocess.Popen[bytes], wanted: bytes) -> None:
 
 @pytest.fixture
 def s_server(authority: Authority, tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[bytes], int]]]:
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command isn't installed")
+    openssl = needed("openssl", "openssl")
     pem = tmp_path / "server.pem"
     pem.write_bytes(authority.issue("127.0.0.1"))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -385,7 +384,7 @@ def s_server(authority: Authority, tmp_path: Path) -> Iterator[Callable[[str], t
     servers = []
 
     def start(version: str) -> tuple[subprocess.Popen[bytes], int]:
-        command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), f"-{version}", "-crlf"]
+        command = [openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), f"-{version}", "-crlf"]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
         servers.append(server)
         return server, port

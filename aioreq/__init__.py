@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .auth import Auth, BasicAuth, DigestAuth
     from .bearer import BearerAuth
     from .bulk import get_requests
-    from .client import Client, StreamClient
+    from .client import Client
     from .config import TLS, Limits, Timeout
     from .cookies import Cookie, CookieJar
     from .errors import (
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .retries import Retry, RetryBudget
     from .saving import Download
     from .stats import Stats
+    from .stream_client import StreamClient
     from .sync import delete, get, head, options, patch, post, put, request
     from .transfer import ConnectionInfo, Timings
 
@@ -142,7 +143,7 @@ _HOMES = {
     "auth": ("Auth", "BasicAuth", "DigestAuth"),
     "bearer": ("BearerAuth",),
     "bulk": ("get_requests",),
-    "client": ("Client", "StreamClient"),
+    "client": ("Client",),
     "config": ("TLS", "Limits", "Timeout"),
     "cookies": ("Cookie", "CookieJar"),
     "forms": ("FormData",),
@@ -157,6 +158,7 @@ _HOMES = {
     "saving": ("Download",),
     "retries": ("Retry", "RetryBudget"),
     "stats": ("Stats",),
+    "stream_client": ("StreamClient",),
     "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
     "transfer": ("ConnectionInfo", "Timings"),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from math import inf
 from time import perf_counter
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from yarl import URL
 
 from .auth import credentials
+from .closing import close_now, drained
 from .config import TLS, Limits, Timeout, check_count, check_seconds
 from .cookies import CookieJar
 from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
@@ -33,6 +33,7 @@ from .resolvers import Resolver, resolver_of
 from .retries import Retry, RetryBudget
 from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
 from .stats import Stats, count
+from .stream_context import StreamContext
 from .terms import Terms
 from .urls import QueryTypes, encode_pairs
 
@@ -42,13 +43,12 @@ if TYPE_CHECKING:
     from .protection import ProtectionSpaces
     from .saving import Download
 
-__all__ = ["Client", "StreamClient", "StreamContext"]
+__all__ = ["Client"]
 
 _TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
 
 _VERBS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NO_OPTIONS = RequestOptions()
-_LOOK_AGAIN = 0.5  # seconds after which a closing client looks whether the loops that it waits for still run
 
 
 class Client:
@@ -304,46 +304,9 @@ class Client:
         self._latest = None
         try:
             if wait != 0:
-                await self._drained(inf if wait is None else wait)
+                await drained(self._pools, inf if wait is None else wait)
         finally:
-            await self._close_now()
-
-    async def _drained(self, wait: float) -> None:
-        """Return when nothing is under way any more, or after `wait` seconds."""
-        ends: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
-        running = asyncio.get_running_loop()
-        due = running.time() + wait
-        for loop, pool in list(self._pools.items()):
-            end: asyncio.Future[None] = running.create_future()
-            if loop is running:
-                pool.drain(partial(_tell, end))
-            elif loop.is_running():
-                try:
-                    loop.call_soon_threadsafe(pool.drain, partial(_tell, end))
-                except RuntimeError:  # it was closed in this very moment
-                    continue
-            else:
-                continue
-            ends[end] = loop
-        while ends and (left := due - running.time()) > 0:
-            await asyncio.wait(ends, timeout=min(left, _LOOK_AGAIN))
-            # A loop that is stopped, and not by a runner, tells nobody.
-            ends = {end: loop for end, loop in ends.items() if not end.done() and loop.is_running()}
-
-    async def _close_now(self) -> None:
-        running = asyncio.get_running_loop()
-        for loop, pool in list(self._pools.items()):
-            if loop is running:
-                pool.close()
-            else:
-                try:
-                    loop.call_soon_threadsafe(pool.close)
-                except RuntimeError:  # that loop is closed, perhaps in this very moment by its own thread
-                    self._pools.pop(loop, None)
-        self._pools.pop(running, None)
-        # Two turns of the loop, and the transports have let go of their sockets.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+            await close_now(self._pools)
 
     async def __aenter__(self) -> Self:
         if self._closed:
@@ -357,61 +320,9 @@ class Client:
         return f"<{type(self).__name__}{' closed' if self._closed else ''}>"
 
 
-class StreamContext:
-    """What `client.stream` gives: enter it for the response, leave it to let go of the connection."""
-
-    def __init__(self, client: Client, request: Request) -> None:
-        self._client = client
-        self._request = request
-        self._response: StreamResponse | None = None
-
-    async def __aenter__(self) -> StreamResponse:
-        self._response = await self._client.start_stream(self._request)
-        return self._response
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        response, self._response = self._response, None
-        if response is None:
-            return
-        if error is None:
-            await response.close()
-        else:
-            response.abort()
-
-
-class StreamClient:
-    """One streamed request with a client of its own: `async with aioreq.StreamClient(request=request) as response:`."""
-
-    def __init__(self, request: Request, **options: Any) -> None:
-        self._client = Client(**options)
-        self._context = StreamContext(self._client, self._client.settings.settled_copy(request))
-
-    async def __aenter__(self) -> StreamResponse:
-        try:
-            return await self._context.__aenter__()
-        except BaseException:
-            await self._client.close()
-            raise
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._context.__aexit__(kind, error, trace)
-        await self._client.close()
-
-
 def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> None:
     pools.pop(pool.loop, None)
     pool.close()
-
-
-def _tell(end: asyncio.Future[None]) -> None:
-    """Resolve a future of any thread's loop, which may be closed by now."""
-    with suppress(RuntimeError):
-        end.get_loop().call_soon_threadsafe(_resolve, end)
-
-
-def _resolve(end: asyncio.Future[None]) -> None:
-    if not end.done():
-        end.set_result(None)
 
 
 def _upper(method: str) -> str:

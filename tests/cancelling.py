@@ -24,8 +24,8 @@ PACKAGE = Path(aioreq.__file__).parent
 MODULES = (
     *("auth.py", "bearer.py", "client.py", "compression.py", "connector.py", "dialer.py", "dns.py", "download.py", "multipart.py"),
     *("multipart_reader.py", "netrc.py", "partial_file.py", "pool.py", "protection.py", "request_body.py", "resolvers.py", "response.py"),
-    *("response_body.py", "saving.py", "sendfile.py", "text_stream.py", "threads.py", "tls.py", "tls_transport.py", "tunnel.py"),
-    "upload.py",
+    *("response_body.py", "saving.py", "sendfile.py", "stream_client.py", "stream_context.py", "text_stream.py", "threads.py", "tls.py"),
+    *("tls_transport.py", "tunnel.py", "upload.py"),
     *sorted(f"middlewares/{path.name}" for path in (PACKAGE / "middlewares").glob("*.py")),
 )
 

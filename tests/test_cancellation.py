@@ -59,6 +59,7 @@ NEVER_SUSPEND = {
 # Modules with awaits that no request passes, and what they are.
 ASIDE = {
     "bulk.py": "stands on the client",
+    "closing.py": "the end of a client, which has no requests any more",
     "cli.py": "the same",
     "loop_end.py": "the end of a loop, which has no requests any more",
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from .certificates import late_refusal
 from .config import Limits
 from .deadlines import INFINITE, Deadlines
+from .detached import Detached
 from .errors import AioreqError, ConnectionLost, RemoteProtocolError, RequestTimeout, without_our_frames
 from .faces import facts_of
 from .headers import Fields
@@ -67,6 +68,7 @@ class Connection(Deadlines):
         "_transfer",
         "_write_paused",
         "closed",
+        "detached",
         "expires",
         "fresh_until",
         "gathers",
@@ -88,6 +90,7 @@ class Connection(Deadlines):
         self.transport: asyncio.Transport | None = None
         self.served = 0  # exchanges that ended well
         self.closed = False
+        self.detached: Detached | None = None  # since a 101: HTTP is over here
         self.idle_since = 0.0
         self.fresh_until = 0.0  # loop time until which it begins an exchange unseen
         self.expires = INFINITE  # loop time from which on it begins no exchange
@@ -195,6 +198,8 @@ class Connection(Deadlines):
                 transport.resume_reading()
             if self.owner is not None:
                 self.owner.freed(self)
+        elif parser.upgraded and body is not None and not (self.closed or transport.is_closing()):
+            self.detached = body.behind = Detached(self, transport, parser.rest())
         else:
             self.close()
 
@@ -319,10 +324,12 @@ class Connection(Deadlines):
     @property
     def busy_since(self) -> float:
         """Loop time at which the exchange under way began; infinite between exchanges."""
-        return INFINITE if self._request is None else self._began
+        return INFINITE if self._request is None is self.detached else self._began
 
     def progress(self) -> str:
         """Where the exchange under way stands, since when, and whose it is."""
+        if self.detached is not None:
+            return f"another protocol than HTTP is spoken, {self.loop.time() - self._began:.3f} s since it was asked for"
         unread = self._body is not None and self._wanted_since == INFINITE
         return self.phase() + (", and nobody is reading it" if unread else "")
 

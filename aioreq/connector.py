@@ -66,20 +66,24 @@ class Connector:
             carrier = await route.dialer.dial(self._loop, host, origin.port, opening)
         elif proxy.is_socks:
             carrier = await through_socks(self._loop, proxy, origin, route.dialer, opening)
-        elif tls is not None:
+        elif not proxy.forwards(origin):
             carrier = await self._tunnel(route, proxy, opening)
         else:
             carrier = await dial_proxy(self._loop, proxy, origin, route.dialer, opening)
             tls, host, peer = proxy.tls, proxy.host, f"proxy {proxy}"
-        connection = Connection(self._loop, self._limits, route, secure=tls is not None)
+        connection = Connection(self._loop, self._limits, route, secure=tls is not None or isinstance(carrier, TLSTransport))
         try:
             if tls is not None:
                 peer = peer or str(route)
                 whom = _peer_of(carrier) if proxy is None and isinstance(carrier, socket.socket) else peer
                 opening.begin("tls", f"the TLS handshake with {whom}")
                 await self._secure(carrier, self._face(connection), tls, host, peer)
+            elif not isinstance(carrier, socket.socket):
+                face = self._face(connection)
+                carrier.set_protocol(face)
+                face.connection_made(carrier)
+                carrier.resume_reading()
             else:
-                assert isinstance(carrier, socket.socket)
                 # The small half of create_connection: whose idea the connection was makes no difference to the transport.
                 await self._loop.connect_accepted_socket(self._face(connection), carrier)
         except BaseException:

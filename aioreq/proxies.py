@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
@@ -38,11 +38,11 @@ class Proxy:
 
     The scheme says how it is spoken to: `http`, `https` (TLS to the proxy), `socks4`, `socks5` (names are resolved here), `socks4a`,
     `socks5h` (by the proxy; `socks` is the same). Without a port it is the scheme's: 80, 443, 1080. `auth` is (user, password) or a
-    BasicAuth, or stands
-    percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for an HTTP proxy alone:
-    a CONNECT carries no others, not even a User-Agent; in an http:// request, which the proxy reads and forwards, Connection names them as
-    what it must not send on, and what the request sets as well is the request's. `tls` is how an https proxy is spoken to, `TLS()` by
-    default; a request's or client's own `verify=` is about origins.
+    BasicAuth, or stands percent-encoded in the URL; SOCKS4 has only a user, HTTP proxies are sent them by Basic. `headers` are fields for
+    an HTTP proxy alone: a CONNECT carries no others, not even a User-Agent; in an http:// request, which the proxy reads and forwards,
+    Connection names them as what it must not send on, and what the request sets as well is the request's. `tls` is how an https proxy is
+    spoken to, `TLS()` by default; a request's or client's own `verify=` is about origins. `tunnel`: http:// requests go through a CONNECT,
+    too (curl's `--proxytunnel`), as WebSockets always do.
 
     SOCKS needs the package python-socks: `pip install 'aioreq[socks]'`. Errors: InvalidURL, InvalidHeader, ValueError.
 
@@ -54,6 +54,7 @@ class Proxy:
     auth: tuple[str, str] | PasswordAuth | None = None
     headers: HeaderTypes | None = None
     tls: TLS | None = None
+    tunnel: bool = False
     scheme: str = field(init=False, compare=False)
     host: str = field(init=False, compare=False)
     port: int = field(init=False, compare=False)
@@ -94,7 +95,7 @@ class Proxy:
 
     def forwards(self, origin: Origin) -> bool:
         """Whether requests to this origin are handed to it whole, and not sent through a tunnel."""
-        return origin.scheme == "http" and not self.is_socks
+        return origin.scheme == "http" and not self.is_socks and not self.tunnel
 
     def __hash__(self) -> int:
         # Part of every look into the pool: text and bytes remember theirs, where auth and tls would each be hashed anew.
@@ -151,12 +152,13 @@ class _Bypass(NamedTuple):
 class Proxies:
     """Which proxy serves which origin."""
 
-    __slots__ = ("_bypass", "_chosen", "_rules", "explicit")
+    __slots__ = ("_bypass", "_chosen", "_rules", "_tunnelling", "explicit")
 
     def __init__(self, rules: Iterable[tuple[_Rule, Proxy | None]], bypass: Iterable[_Bypass] = (), explicit: bool = True) -> None:
         self._rules = sorted(rules, key=lambda rule: rule[0].weight(), reverse=True)
         self._bypass = tuple(bypass)
         self._chosen: dict[Origin, Proxy | None] = {}
+        self._tunnelling: Proxies | None = None
         self.explicit = explicit  # given by the user, and not found in the environment
 
     @classmethod
@@ -191,6 +193,13 @@ class Proxies:
                     rules.append((_rule(pattern), proxy))
         bypass = _bypasses(environ.get("no_proxy", environ.get("NO_PROXY", "")))
         return cls(rules, bypass, explicit=False) if rules else None
+
+    def tunnelling(self) -> Proxies:
+        """The same, but that HTTP proxies are asked for a tunnel whatever the scheme (RFC 6455 section 4.1 wants it)."""
+        if self._tunnelling is None:
+            rules = [(rule, proxy and replace(proxy, tunnel=not proxy.is_socks)) for rule, proxy in self._rules]
+            self._tunnelling = Proxies(rules, self._bypass, self.explicit)
+        return self._tunnelling
 
     def choose(self, origin: Origin) -> Proxy | None:
         """The proxy for this origin, None to go there directly."""

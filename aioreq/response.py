@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import threads
 from .encodings import Decoder, WholeBody, decoder_for
-from .errors import AioreqError, StatusError
+from .errors import AioreqError, LocalProtocolError, StatusError
 from .headers import Fields
 from .response_body import HeldBody, Pieces, ResponseBody
 from .response_head import ResponseHead
@@ -18,6 +18,7 @@ from .transfer import Transfer
 if TYPE_CHECKING:
     from os import PathLike
 
+    from .detached import Detached
     from .models import Progress, Request
     from .multipart_reader import MultipartReader
     from .saving import Download
@@ -298,6 +299,17 @@ class StreamResponse(ResponseHead):
         response.redirects, response.json_loads, response.elapsed = self.redirects, self.json_loads, self.elapsed
         response.attempts = self.attempts
         return response
+
+    def detach(self) -> Detached:
+        """The connection behind a 101 (Switching Protocols), for who speaks the other protocol: its `start` says who takes what comes.
+
+        It is no longer this response's. Errors: LocalProtocolError for any other status, a 101 that was closed, and the second time.
+        """
+        behind, self._body.behind = self._body.behind, None
+        if behind is None:
+            what = "was taken over or closed already" if self.status == 101 else "goes on with HTTP"
+            raise LocalProtocolError(f"the connection of {self.request!r} {what} (status {self.status})", request=self.request)
+        return behind
 
     def drop(self) -> None:
         """Let go of a body that nobody will read, without waiting: a short rest is drained, a long one closes the connection."""

@@ -17,6 +17,7 @@ from .errors import AioreqError, IncompleteBody, LimitExceeded, LocalProtocolErr
 from .headers import Fields
 
 if TYPE_CHECKING:
+    from .detached import Detached
     from .models import Progress, Request
 
 __all__ = ["BodySource", "HeldBody", "PieceSource", "Pieces", "ResponseBody", "body_cut", "body_too_large"]
@@ -53,6 +54,7 @@ class ResponseBody:
         "_source",
         "_taken",
         "_waiter",
+        "behind",
         "expected",
         "received",
         "trailers",
@@ -65,6 +67,7 @@ class ResponseBody:
         self.received = 0
         self._progress = progress
         self.trailers: Fields = []
+        self.behind: Detached | None = None  # the connection that another protocol is spoken on, until somebody takes it over
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -181,13 +184,16 @@ class ResponseBody:
 
     def abandon(self) -> None:
         """Nobody holds the response any more; may be called from any thread, and after the loop has ended."""
-        if not self._ended and not self._discarding:
+        if (not self._ended and not self._discarding) or self.behind is not None:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.close, False)
 
     def close(self, drain: bool = True) -> None:
         """Drop what is left: drained in the background where it is short, else the connection is closed. May be called at any time."""
-        source = self._source
+        source, behind = self._source, self.behind
+        if behind is not None:
+            self.behind = None
+            behind.close()
         if self._discarding:
             if not drain and source is not None:
                 source.abort_body()

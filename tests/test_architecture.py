@@ -20,9 +20,9 @@ PACKAGE = Path(aioreq.__file__).parent
 
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
 FLOORS = {
-    "conveniences": "__init__ __main__ http sync bulk cli progress_bar testing compat",
-    "policy": "client download settings protection request_options middlewares websocket sse",
-    "connections": "pool slots stats connector dialer connection deadlines faces upload sendfile dns resolvers tls tls_transport "
+    "conveniences": "__init__ __main__ http stream_client sync bulk cli progress_bar testing compat",
+    "policy": "client closing stream_context download settings protection request_options middlewares websocket sse",
+    "connections": "pool slots stats connector dialer connection detached deadlines faces upload sendfile dns resolvers tls tls_transport "
     "certificates trust proxies tunnel guard",
     "messages": "models saving keep_alive request_head request_body request_trailers forms multipart compression transfer response "
     "response_head response_headers response_body media_type links text_stream multipart_reader encodings codings terms "

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .bulk import get_requests
     from .client import Client
     from .config import TLS, Limits, Timeout
+    from .connector import Connector
     from .cookies import Cookie, CookieJar
     from .errors import (
         AioreqError,
@@ -78,6 +79,7 @@ __all__ = [
     "ConnectTimeout",
     "ConnectionInfo",
     "ConnectionLost",
+    "Connector",
     "Cookie",
     "CookieJar",
     "DNSError",
@@ -145,6 +147,7 @@ _HOMES = {
     "bulk": ("get_requests",),
     "client": ("Client",),
     "config": ("TLS", "Limits", "Timeout"),
+    "connector": ("Connector",),
     "cookies": ("Cookie", "CookieJar"),
     "forms": ("FormData",),
     "guard": ("Guard", "PublicOnly"),

@@ -1,12 +1,9 @@
-"""The client: the verbs; owns the chain, the pools (one a loop), the jar. Decides nothing about what is sent."""
+"""The client: the verbs; owns the chain, the jar, and its connector unless that is shared. Decides nothing about what is sent."""
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import get_running_loop
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from functools import partial
-from math import inf
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -14,25 +11,23 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from yarl import URL
 
 from .auth import credentials
-from .closing import close_now, drained
 from .config import TLS, Limits, Timeout, check_count, check_seconds
+from .connector import Connector
 from .cookies import CookieJar
-from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
-from .dns import Names
+from .dialer import LocalAddress, SocketOption, UnixSocket
 from .errors import AioreqError, ClientClosed
-from .guard import Guard, guard_of
+from .guard import Guard
 from .headers import SENSITIVE_HEADERS, HeaderTypes, field_names
-from .loop_end import LoopEnd
 from .middlewares import MiddleWare, MiddleWareTypes, RedirectPolicy, build, default_middlewares
 from .models import AuthTypes, Request, Response, StreamResponse
 from .pool import Pool
 from .proxies import ProxyTypes
 from .request_head import HeaderBlock
 from .request_options import RequestOptions, VerifyTypes
-from .resolvers import Resolver, resolver_of
+from .resolvers import Resolver
 from .retries import Retry, RetryBudget
 from .settings import Settings, checked_base, checked_proxies, checked_tls, default_fields, jar_of
-from .stats import Stats, count
+from .stats import Stats
 from .stream_context import StreamContext
 from .terms import Terms
 from .urls import QueryTypes, encode_pairs
@@ -45,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-_TIMEOUT, _LIMITS, _RETRY = Timeout(), Limits(), Retry()
+_TIMEOUT, _RETRY = Timeout(), Retry()
 
 _VERBS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NO_OPTIONS = RequestOptions()
@@ -60,7 +55,7 @@ class Client:
     or is a table of some: `{"example.com": "127.0.0.1"}`, as curl's `--resolve`.
     Connections come from `local_address` (an IP address, or one and a port), or go to `unix_socket` (a path) whatever host a URL names;
     `socket_options` are (level, name, value) each, set before connecting. `guard`, a `PublicOnly` or an own `Guard`, refuses hosts and
-    addresses, for URLs that somebody else chose.
+    addresses, for URLs that somebody else chose. All of these and `limits` are the connector's: a shared `connector` has its own.
     `proxy` is a URL, a `Proxy`, or a mapping of "http", "https", "all", "https://host", "all://*.host" (what is below it) or
     "http://host:8080" to one of these or None, the most telling key wins. Without it, and with `trust_env`, HTTP_PROXY, HTTPS_PROXY,
     ALL_PROXY and NO_PROXY are read from the environment once, here; `proxy={}` goes everywhere directly.
@@ -78,7 +73,7 @@ class Client:
         cookies: Mapping[str, str] | CookieJar | None = None,
         auth: AuthTypes = None,
         timeout: Timeout | float | None = _TIMEOUT,
-        limits: Limits = _LIMITS,
+        limits: Limits | None = None,
         retry: Retry | int | None = _RETRY,
         middlewares: MiddleWareTypes = default_middlewares,
         persistent_connections: bool = True,
@@ -97,6 +92,7 @@ class Client:
         sensitive_headers: Collection[str] = SENSITIVE_HEADERS,
         raise_for_status: bool = False,
         user_agent: str | None = None,
+        connector: Connector | None = None,
         json_loads: Callable[[bytes], Any] | None = None,
         json_dumps: Callable[[Any], str | bytes] | None = None,
     ) -> None:
@@ -105,13 +101,17 @@ class Client:
         if redirect_policy is not None and not callable(redirect_policy):
             raise TypeError(f"Client(redirect_policy=...) takes a function, not {type(redirect_policy).__name__}")
         base = None if base_url is None else checked_base(base_url)
-        dialer = Dialer(
-            names=Names(resolver_of(resolver), limits),
-            guard=guard_of(guard),
-            local_address=local_address,
-            unix_socket=unix_socket,
-            socket_options=socket_options,
-        )
+        self._owned = connector is None
+        of_connector = {
+            "limits": limits,
+            "resolver": resolver,
+            "guard": guard,
+            "local_address": local_address,
+            "unix_socket": unix_socket,
+            "socket_options": socket_options,
+        }
+        self.connector: Connector = _connector(connector, {name: value for name, value in of_connector.items() if value is not None})
+        dialer, limits = self.connector.dialer, self.connector.limits
         self.settings = Settings(
             base=base,
             params=params if params is None or isinstance(params, str) else encode_pairs(params, "params"),
@@ -138,7 +138,6 @@ class Client:
         self.protection_spaces: ProtectionSpaces | None = None  # from the first answer to a 401 on
         self._json_loads = json_loads
         self._closed = False
-        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
         self._latest: Pool | None = None
 
     # -- verbs
@@ -269,17 +268,12 @@ class Client:
         pool = self._latest
         if pool is not None and pool.loop is loop:
             return pool
-        pool = self._pools.get(loop)
-        if self._closed and (pool is None or pool.closed):
+        if self._closed and not self._owned:
             raise ClientClosed("the client is closed")
-        if pool is None:
-            for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
-                self._pools.pop(gone, None)
-            pool = self._pools[loop] = Pool(loop, self.settings.terms.limits, self.settings.dialer)
-            pool.loop_end = LoopEnd(partial(_end_with_loop, self._pools, pool))
-            if self._closed:  # by another thread, which didn't see this pool
-                pool.close()
-                raise ClientClosed("the client is closed")
+        try:
+            pool = self.connector.pool()
+        except ClientClosed:
+            raise ClientClosed("the client is closed" if self._closed else "the client's connector is closed") from None
         self._latest = pool
         if self._closed:  # perhaps by another thread in this very moment
             self._latest = None
@@ -290,23 +284,21 @@ class Client:
 
         Summed over the loops that the client is used on; may be called outside a loop, from any thread, and after `close`.
         """
-        return count([pool.slots for pool in list(self._pools.values())])
+        return self.connector.stats()
 
     async def close(self, wait: float | None = 0) -> None:
         """Close every connection. New requests raise ClientClosed from now on; those under way have `wait` seconds to end, then fail.
 
         Under way are calls up to their response, through redirects and retries, and streams until they are read or closed. None waits
         as long as that takes; 0, the default, fails them now, and ends another `close` that waits. Cancelled, it closes at once. Other
-        threads' loops are waited for too, as long as they run. From within a call of this client it would wait for itself.
+        threads' loops are waited for too, as long as they run. From within a call of this client it would wait for itself. A shared
+        `connector` stays open, and with it what is under way.
         """
         check_seconds("Client.close", "wait", wait)
         self._closed = True
         self._latest = None
-        try:
-            if wait != 0:
-                await drained(self._pools, inf if wait is None else wait)
-        finally:
-            await close_now(self._pools)
+        if self._owned:
+            await self.connector.close(wait)
 
     async def __aenter__(self) -> Self:
         if self._closed:
@@ -320,9 +312,14 @@ class Client:
         return f"<{type(self).__name__}{' closed' if self._closed else ''}>"
 
 
-def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> None:
-    pools.pop(pool.loop, None)
-    pool.close()
+def _connector(given: Connector | None, options: dict[str, Any]) -> Connector:
+    if given is None:
+        return Connector(**options)
+    if not isinstance(given, Connector):
+        raise TypeError(f"Client(connector=...) takes a Connector, not {type(given).__name__}")
+    if options:
+        raise ValueError(f"Client(connector=..., {', '.join(options)}=...): they are the connector's, give them to it")
+    return given
 
 
 def _upper(method: str) -> str:

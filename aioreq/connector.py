@@ -1,162 +1,160 @@
-"""How a connection is opened along its route: a socket, a tunnel through a proxy, TLS on top. Knows no pool, no request and no limit but
-those of the parser that it hands on.
+"""The connections of a client, or of several that share them: one pool a loop, what all of them have in common, and their end.
 
-The caller bounds the time: `open` may be cancelled at any point and then leaves nothing behind.
+Sees no request and opens nothing itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from math import inf
+from types import TracebackType
+from typing import Self
 
-from .certificates import check_pins, handshake_error
-from .config import TLS, Limits
-from .connection import Connection
-from .dialer import Dialer
-from .errors import TLSError
-from .faces import BufferedFace
-from .proxies import Proxy
-from .tls import context_for
-from .tls_transport import TLSTransport
-from .transfer import Opening
-from .tunnel import Tunnel, dial_proxy, through_socks
-from .urls import Origin, authority
+from .config import Limits, check_seconds
+from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
+from .dns import Names
+from .errors import ClientClosed
+from .guard import Guard, guard_of
+from .loop_end import LoopEnd
+from .pool import Pool
+from .resolvers import Resolver, resolver_of
+from .stats import Stats, count
 
-__all__ = ["Connector", "Route"]
+__all__ = ["Connector"]
 
-READ_BUFFER = 256 * 1024
-
-
-class Route(NamedTuple):
-    """A connection's full identity: where to, and all that makes a difference on the way. Differing routes never share a connection."""
-
-    origin: Origin
-    tls: TLS | None  # None for plaintext
-    dialer: Dialer
-    proxy: Proxy | None = None
-
-    def __str__(self) -> str:
-        origin = authority(self.origin.host, self.origin.port)
-        return origin if self.proxy is None else f"{origin} via proxy {self.proxy}"
+_LIMITS = Limits()
+_LOOK_AGAIN = 0.5  # seconds after which a closing connector looks whether the loops that it waits for still run
 
 
 class Connector:
-    """Opens connections on one loop; they share its read buffer where the loop allows."""
+    """Connections that several clients share, and the limits on them: `Client(connector=connector)`, each with its own cookies and options.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
-        self._loop = loop
-        self._limits = limits
-        self._shared_buffer = bytearray(READ_BUFFER) if _reads_without_break(loop) else None
+    The options are those of `Client`. It belongs to whoever made it: closing such a client leaves it open, `await connector.close()`
+    or `async with` closes it. A client that is given none makes one of its own.
+    """
 
-    async def open(self, route: Route, opening: Opening) -> Connection:
-        """A connection along the route, ready for its first exchange; `opening` is told each step.
-
-        Errors: DNSError, ConnectError, TLSError, CertificateError.
-        """
-        origin, tls, proxy = route.origin, route.tls, route.proxy
-        host, peer = origin.host, ""
-        for settings in (tls, None if proxy is None else proxy.tls):
-            if settings is not None:
-                opening.begin("tls", "the loading of certificates")
-                await context_for(settings)  # what is wrong with them is told before anyone is bothered
-        carrier: socket.socket | asyncio.Transport
-        if proxy is None:
-            carrier = await route.dialer.dial(self._loop, host, origin.port, opening)
-        elif proxy.is_socks:
-            carrier = await through_socks(self._loop, proxy, origin, route.dialer, opening)
-        elif not proxy.forwards(origin):
-            carrier = await self._tunnel(route, proxy, opening)
-        else:
-            carrier = await dial_proxy(self._loop, proxy, origin, route.dialer, opening)
-            tls, host, peer = proxy.tls, proxy.host, f"proxy {proxy}"
-        connection = Connection(self._loop, self._limits, route, secure=tls is not None or isinstance(carrier, TLSTransport))
-        try:
-            if tls is not None:
-                peer = peer or str(route)
-                whom = _peer_of(carrier) if proxy is None and isinstance(carrier, socket.socket) else peer
-                opening.begin("tls", f"the TLS handshake with {whom}")
-                await self._secure(carrier, self._face(connection), tls, host, peer)
-            elif not isinstance(carrier, socket.socket):
-                face = self._face(connection)
-                carrier.set_protocol(face)
-                face.connection_made(carrier)
-                carrier.resume_reading()
-            else:
-                # The small half of create_connection: whose idea the connection was makes no difference to the transport.
-                await self._loop.connect_accepted_socket(self._face(connection), carrier)
-        except BaseException:
-            connection.close()
-            _drop(carrier)
-            raise
-        opening.end()
-        return connection
-
-    async def _tunnel(self, route: Route, proxy: Proxy, opening: Opening) -> asyncio.Transport:
-        """A transport that leads through an HTTP proxy to the origin (RFC 9110 section 9.3.6), its reading paused."""
-        tunnel = Tunnel(self._loop, self._limits, proxy, route.origin)
-        sock = await dial_proxy(self._loop, proxy, route.origin, route.dialer, opening)
-        try:
-            if proxy.tls is None:
-                await self._loop.create_connection(lambda: tunnel, sock=sock)
-            else:
-                opening.begin("tls", f"the TLS handshake with proxy {proxy}")
-                await self._secure(sock, tunnel, proxy.tls, proxy.host, f"proxy {proxy}")
-            return await tunnel.open(opening)
-        except BaseException:
-            tunnel.abort()
-            sock.close()
-            raise
-
-    async def _secure(
-        self, carrier: socket.socket | asyncio.Transport, protocol: asyncio.BufferedProtocol, tls: TLS, host: str, peer: str
+    def __init__(
+        self,
+        *,
+        limits: Limits = _LIMITS,
+        resolver: Resolver | Mapping[str, str | Sequence[str]] | None = None,
+        guard: Guard | None = None,
+        local_address: LocalAddress | None = None,
+        unix_socket: UnixSocket | None = None,
+        socket_options: Iterable[SocketOption] | None = None,
     ) -> None:
-        """TLS upon a socket or a tunnel, and the protocol upon it; `peer` names the other end in errors."""
-        context = await context_for(tls)
-        name = tls.server_hostname or host.rstrip(".")  # RFC 6066 section 3: without the dot of a name that is absolute
-        buffer = bytearray(READ_BUFFER // 4) if self._shared_buffer is None else self._shared_buffer
-        transport = TLSTransport(self._loop, context, name, memoryview(buffer))
+        self.limits = limits
+        self.dialer = Dialer(
+            names=Names(resolver_of(resolver), limits),
+            guard=guard_of(guard),
+            local_address=local_address,
+            unix_socket=unix_socket,
+            socket_options=socket_options,
+        )
+        self._closed = False
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def pool(self) -> Pool:
+        """The pool of the running loop. Errors: ClientClosed, unless `close` waits for calls under way there."""
+        loop = asyncio.get_running_loop()
+        pool = self._pools.get(loop)
+        if self._closed and (pool is None or pool.closed):
+            raise ClientClosed("the connector is closed")
+        if pool is None:
+            for gone in [other for other in list(self._pools) if other.is_closed()]:  # one that was closed without a runner
+                self._pools.pop(gone, None)
+            pool = self._pools[loop] = Pool(loop, self.limits, self.dialer)
+            pool.loop_end = LoopEnd(partial(_end_with_loop, self._pools, pool))
+            if self._closed:  # by another thread, which didn't see this pool
+                pool.close()
+                raise ClientClosed("the connector is closed")
+        return pool
+
+    def stats(self) -> Stats:
+        """How many connections are open, idle and being opened, and how many requests wait for one: in all, and for each origin.
+
+        Summed over the loops; may be called outside a loop, from any thread, and after `close`.
+        """
+        return count([pool.slots for pool in list(self._pools.values())])
+
+    async def close(self, wait: float | None = 0) -> None:
+        """Close every connection: calls under way have `wait` seconds to end, then fail. See `Client.close`."""
+        check_seconds("Connector.close", "wait", wait)
+        self._closed = True
         try:
-            if isinstance(carrier, socket.socket):
-                await self._loop.create_connection(lambda: transport, sock=carrier)
+            if wait != 0:
+                await self._drained(inf if wait is None else wait)
+        finally:
+            await self._close_now()
+
+    async def _drained(self, wait: float) -> None:
+        """Return when nothing is under way any more, or after `wait` seconds."""
+        ends: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
+        running = asyncio.get_running_loop()
+        due = running.time() + wait
+        for loop, pool in list(self._pools.items()):
+            end: asyncio.Future[None] = running.create_future()
+            if loop is running:
+                pool.drain(partial(_tell, end))
+            elif loop.is_running():
+                try:
+                    loop.call_soon_threadsafe(pool.drain, partial(_tell, end))
+                except RuntimeError:  # it was closed in this very moment
+                    continue
             else:
-                carrier.set_protocol(transport)
-                transport.connection_made(carrier)
-                carrier.resume_reading()
-            await transport.handshake()
-            check_pins(tls, transport.get_extra_info("ssl_object"), peer)
-            transport.start(protocol)
-        except BaseException as error:
-            transport.abort()
-            if isinstance(error, OSError) and not isinstance(error, TLSError):
-                raise handshake_error(error, tls, peer, tls.server_hostname or host) from error
-            raise
+                continue
+            ends[end] = loop
+        while ends and (left := due - running.time()) > 0:
+            await asyncio.wait(ends, timeout=min(left, _LOOK_AGAIN))
+            # A loop that is stopped, and not by a runner, tells nobody.
+            ends = {end: loop for end, loop in ends.items() if not end.done() and loop.is_running()}
 
-    def _face(self, connection: Connection) -> BufferedFace:
-        buffer = self._shared_buffer
-        return BufferedFace(connection, bytearray(READ_BUFFER // 4) if buffer is None else buffer, buffer is not None or connection.secure)
+    async def _close_now(self) -> None:
+        running = asyncio.get_running_loop()
+        for loop, pool in list(self._pools.items()):
+            if loop is running:
+                pool.close()
+            else:
+                try:
+                    loop.call_soon_threadsafe(pool.close)
+                except RuntimeError:  # that loop is closed, perhaps in this very moment by its own thread
+                    self._pools.pop(loop, None)
+        self._pools.pop(running, None)
+        # Two turns of the loop, and the transports have let go of their sockets.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        if self._closed:
+            raise ClientClosed("the connector is closed: make a new one")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{' closed' if self._closed else ''}>"
 
 
-def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `get_buffer` and `buffer_updated` follow each other at once, so that one buffer serves every connection of the loop."""
-    return isinstance(loop, asyncio.SelectorEventLoop) or (os.name == "posix" and _is_uvloop(loop))
+def _end_with_loop(pools: dict[asyncio.AbstractEventLoop, Pool], pool: Pool) -> None:
+    pools.pop(pool.loop, None)
+    pool.close()
 
 
-def _is_uvloop(loop: asyncio.AbstractEventLoop) -> bool:
-    return type(loop).__module__.split(".")[0] == "uvloop"
+def _tell(end: asyncio.Future[None]) -> None:
+    """Resolve a future of any thread's loop, which may be closed by now."""
+    with suppress(RuntimeError):
+        end.get_loop().call_soon_threadsafe(_resolve, end)
 
 
-def _peer_of(sock: socket.socket) -> str:
-    try:
-        peer = sock.getpeername()
-        return str(peer[0]) if isinstance(peer, tuple) else f"the Unix socket {peer!r}"
-    except OSError:
-        return "the peer"  # it has gone already
-
-
-def _drop(carrier: socket.socket | asyncio.Transport) -> None:
-    if isinstance(carrier, socket.socket):
-        carrier.close()
-    else:
-        carrier.abort()
+def _resolve(end: asyncio.Future[None]) -> None:
+    if not end.done():
+        end.set_result(None)

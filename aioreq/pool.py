@@ -13,7 +13,6 @@ from typing import Any
 
 from .config import IDEMPOTENT, TLS, Limits
 from .connection import Connection
-from .connector import Connector, Route
 from .deadlines import CLOCK_SLACK, INFINITE
 from .dialer import Dialer
 from .errors import (
@@ -28,6 +27,7 @@ from .errors import (
 )
 from .loop_end import LoopEnd
 from .models import Request, Response, StreamResponse
+from .opener import Opener, Route
 from .request_head import serialize
 from .slots import Queue, Slot, Slots, Waiter
 from .terms import Terms
@@ -50,7 +50,7 @@ class Pool:
         self.loop = loop
         self.limits = limits
         self.dialer = dialer  # for a request that no client settled
-        self.connector = Connector(loop, limits)
+        self.opener = Opener(loop, limits)
         self.slots = Slots(loop, limits)
         self.closed = False
         self.draining = False
@@ -163,7 +163,7 @@ class Pool:
             if due < self._armed:
                 self._watch(due)
             async with limit:
-                connection = await self.connector.open(queue.route, opening)
+                connection = await self.opener.open(queue.route, opening)
             if self.closed:
                 connection.close()
                 raise ClientClosed("the client was closed while a connection was being made", request=request)

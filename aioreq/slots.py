@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 from .config import Limits
 from .connection import Connection
-from .connector import Route
 from .errors import ClientClosed
+from .opener import Route
 
 __all__ = ["HANDOVERS", "Queue", "Slot", "Slots", "Waiter"]
 

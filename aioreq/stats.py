@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .connector import Route
 from .deadlines import INFINITE
+from .opener import Route
 from .slots import Queue, Slots
 from .urls import authority
 

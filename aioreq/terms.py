@@ -10,8 +10,8 @@ from .headers import SENSITIVE_HEADERS
 from .retries import Retry
 
 if TYPE_CHECKING:
-    from .connector import Route
     from .dialer import Dialer
+    from .opener import Route
     from .proxies import Proxies
     from .urls import Origin
 

@@ -98,19 +98,19 @@ def bare_client(loop: asyncio.AbstractEventLoop) -> Fetch:
 def aioreq_client(loop: asyncio.AbstractEventLoop) -> Fetch:
     import aioreq
     from aioreq.connection import Connection
-    from aioreq.connector import Connector
     from aioreq.faces import BufferedFace
+    from aioreq.opener import Opener
 
     buffer = memoryview(bytearray(65536))
 
-    class Played(Connector):
+    class Played(Opener):
         async def open(self, route: Any, opening: Any) -> Connection:
             connection = Connection(loop, aioreq.Limits(), str(route), secure=False)
             PlayedTransport(BufferedFace(connection, buffer))
             return connection
 
     client = aioreq.Client(trust_env=False)
-    client.pool().connector = Played(loop, aioreq.Limits())
+    client.pool().opener = Played(loop, aioreq.Limits())
     return lambda: client.get(URL)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from aioreq.config import Limits
 from aioreq.connection import Connection
-from aioreq.connector import Route
 from aioreq.dialer import Dialer
+from aioreq.opener import Route
 from aioreq.slots import Queue, Slots, Waiter
 from aioreq.urls import Origin
 

@@ -21,9 +21,9 @@ PACKAGE = Path(aioreq.__file__).parent
 # From the roof down. A name stands for the module and, where it is a package, for all that is in it.
 FLOORS = {
     "conveniences": "__init__ __main__ http stream_client sync bulk cli progress_bar testing compat",
-    "policy": "client closing stream_context download settings protection request_options middlewares websocket sse",
-    "connections": "pool slots stats connector dialer connection detached deadlines faces upload sendfile dns resolvers tls tls_transport "
-    "certificates trust proxies tunnel guard",
+    "policy": "client stream_context download settings protection request_options middlewares websocket sse",
+    "connections": "connector pool slots stats opener dialer connection detached deadlines faces upload sendfile dns resolvers tls "
+    "tls_transport certificates trust proxies tunnel guard",
     "messages": "models saving keep_alive request_head request_body request_trailers forms multipart compression transfer response "
     "response_head response_headers response_body media_type links text_stream multipart_reader encodings codings terms "
     "parser _parser _fields _chunked _gathered _parser_py _fields_py _chunked_py _gathered_py framing",
@@ -118,7 +118,7 @@ def test_a_planted_upward_import_is_found(module: str, source: str) -> None:
     ("module", "source"),
     [
         ("client", "from .pool import Pool\nfrom . import errors"),
-        ("pool", "from .connector import Connector"),
+        ("pool", "from .opener import Opener"),
         ("middlewares.retry", "from . import base\nfrom .base import MiddleWare\nfrom ..models import Request\nfrom ..auth import x"),
         ("urls", "if TYPE_CHECKING:\n    from .client import Client"),
         ("urls", "import asyncio, aioreqlike\nfrom yarl import URL"),

@@ -46,9 +46,9 @@ def test_loops_that_are_closed_without_a_runner_are_forgotten() -> None:
             assert loop.run_until_complete(client.get(server.url)).status == 200
             loop.run_until_complete(asyncio.sleep(0.01))  # the transport lets go of its socket
             loop.close()
-        assert len(client._pools) == 1
+        assert len(client.connector._pools) == 1
         asyncio.run(client.close())
-        assert not client._pools
+        assert not client.connector._pools
 
 
 async def test_get_requests_cancelled_while_it_connects_logs_nothing() -> None:

@@ -59,7 +59,7 @@ NEVER_SUSPEND = {
 # Modules with awaits that no request passes, and what they are.
 ASIDE = {
     "bulk.py": "stands on the client",
-    "closing.py": "the end of a client, which has no requests any more",
+    "connector.py": "the end of its pools, which have no requests any more",
     "cli.py": "the same",
     "loop_end.py": "the end of a loop, which has no requests any more",
 }
@@ -389,13 +389,13 @@ def pool_without(module: types.ModuleType, line: int) -> type[aioreq.pool.Pool]:
 async def test_without_a_line_that_gives_a_slot_on_the_check_fails(
     module: types.ModuleType, line: int, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aioreq.client.Pool", pool_without(module, line))
+    monkeypatch.setattr("aioreq.connector.Pool", pool_without(module, line))
     with pytest.raises((AssertionError, aioreq.PoolTimeout)):
         await short_campaign(tmp_path, rounds=200)  # most fail in the first
 
 
 async def test_the_same_pool_with_all_its_lines_passes_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioreq.client.Pool", pool_without(aioreq.pool, line=0))
+    monkeypatch.setattr("aioreq.connector.Pool", pool_without(aioreq.pool, line=0))
     await short_campaign(tmp_path)
 
 

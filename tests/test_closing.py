@@ -342,7 +342,7 @@ def test_each_loop_ends_what_is_under_way_on_it() -> None:
         assert answers == ["200"] * threads
         assert len(refused) == threads
         assert client.stats() == aioreq.Stats()
-        assert client._pools == {}
+        assert client.connector._pools == {}
         assert complaints == []
         server.wait(lambda: not server.connections)
 
@@ -431,7 +431,7 @@ async def test_a_closed_client_leaves_nothing_to_its_loop(server: Server) -> Non
             made.clear()
             await client.close(wait=wait)
             assert pool.loop_end is None
-            assert client._pools == {}
+            assert client.connector._pools == {}
             del client, pool
             gc.collect()
             await turns()
@@ -480,7 +480,7 @@ def test_loops_come_and_go_in_several_threads() -> None:
         with ThreadPoolExecutor(threads) as executor:
             answered = [executor.submit(live) for _ in range(threads)]
             assert [one.result(60) for one in answered] == [3 * loops] * threads
-        assert client._pools == {}
+        assert client.connector._pools == {}
         gc.collect()
         server.wait(lambda: not server.connections)
 
@@ -502,4 +502,4 @@ def test_a_loop_that_was_closed_without_a_runner() -> None:
             gc.collect()
         assert any("unclosed transport" in str(warning.message) for warning in warned)
         server.wait(lambda: not server.connections)
-        assert client._pools == {}
+        assert client.connector._pools == {}

@@ -730,7 +730,7 @@ def test_one_loop_after_another(secure: bool) -> None:
             assert asyncio.run(main(n)) == str(n)
             server.wait(lambda: not server.connections)
             gc.collect()
-        assert client._pools == {}
+        assert client.connector._pools == {}
         assert server.accepted == 9
         asyncio.run(client.close())
         with pytest.raises(aioreq.ClientClosed):

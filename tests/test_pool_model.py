@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import aioreq
 from aioreq.config import Limits, Timeout
 from aioreq.connection import Connection
-from aioreq.connector import Route
 from aioreq.models import Deadline, Request, Response
+from aioreq.opener import Route
 from aioreq.pool import Pool
 from aioreq.transfer import Opening
 
@@ -48,13 +48,13 @@ class Clockwork(asyncio.SelectorEventLoop):
 
 
 class PlayedTransport(asyncio.Transport):
-    def __init__(self, connector: PlayedConnector, connection: Connection) -> None:
+    def __init__(self, opener: PlayedOpener, connection: Connection) -> None:
         super().__init__()
-        self.connector = connector
+        self.opener = opener
         self.connection = connection
         self.target = b""  # of the request being answered
         self.closing = False
-        self.opened = connector.loop.now
+        self.opened = opener.loop.now
         self.answered: float | None = None  # when it ended its last exchange
         self.promised = False
         self.handed_over: float | None = None  # when its next request got it, if the clock went on since
@@ -63,25 +63,25 @@ class PlayedTransport(asyncio.Transport):
         """Whether it must not be used any more."""
         if self.answered is None:
             return False
-        lifetime = self.connector.limits.lifetime
+        lifetime = self.opener.limits.lifetime
         return (lifetime is not None and now >= self.opened + lifetime) or (self.promised and now >= self.answered + KEPT)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         assert not self.closing, "written to a closed connection"
-        assert not self.is_stale(self.connector.loop.now if self.handed_over is None else self.handed_over), "used for too long"
+        assert not self.is_stale(self.opener.loop.now if self.handed_over is None else self.handed_over), "used for too long"
         self.handed_over = None
         assert not self.target, "a second request before the first one was answered"
         self.target = bytes(data).split(b" ")[1]
         number = int(self.target[1:])
-        assert number not in self.connector.failed, "sent again although it must not be"
-        assert number not in self.connector.written or not self.connection.served, "sent again over a used connection"
-        self.connector.written.add(number)
-        self.connector.granted.add(number)
+        assert number not in self.opener.failed, "sent again although it must not be"
+        assert number not in self.opener.written or not self.connection.served, "sent again over a used connection"
+        self.opener.written.add(number)
+        self.opener.granted.add(number)
 
     def abort(self) -> None:
         if not self.closing:
             self.closing = True
-            self.connector.loop.call_soon(self.connection.lost, None)
+            self.opener.loop.call_soon(self.connection.lost, None)
 
     def end(self, error: Exception | None) -> None:
         """The peer's doing; told once, whatever follows."""
@@ -109,7 +109,7 @@ class Dial(NamedTuple):
     answer: asyncio.Future[None]
 
 
-class PlayedConnector:
+class PlayedOpener:
     """Opens a connection when the test says so."""
 
     def __init__(self, loop: Clockwork, limits: Limits) -> None:
@@ -169,8 +169,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.loop.set_exception_handler(lambda loop, context: self.complaints.append(context))
         self.limits = Limits(connections=connections, per_host=per_host, idle=idle, idle_timeout=idle_timeout, lifetime=lifetime)
         self.pool = Pool(self.loop, self.limits)
-        self.connector = PlayedConnector(self.loop, self.limits)
-        self.pool.connector = self.connector  # type: ignore[assignment]
+        self.opener = PlayedOpener(self.loop, self.limits)
+        self.pool.opener = self.opener  # type: ignore[assignment]
         self.asked: list[Asked] = []
         self.closed = False
         self.draining = False
@@ -183,7 +183,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @property
     def alive(self) -> list[Connection]:
-        return [connection for connection in self.connector.made if not connection.closed]
+        return [connection for connection in self.opener.made if not connection.closed]
 
     @property
     def busy(self) -> list[Connection]:
@@ -251,7 +251,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(rounds=st.integers(1, 3), turns=TURNS)
     def all_goes_well(self, rounds: int, turns: int) -> None:
         for _ in range(rounds):
-            for dial in self.connector.dials:
+            for dial in self.opener.dials:
                 if not dial.answer.done():
                     dial.answer.set_result(None)
             self.turn(1)
@@ -259,10 +259,10 @@ class PoolMachine(RuleBasedStateMachine):
                 self.answer_over(connection)
             self.turn(turns)
 
-    @precondition(lambda self: self.connector.dials)
+    @precondition(lambda self: self.opener.dials)
     @rule(which=WHICH, well=st.booleans(), turns=TURNS)
     def dial_ends(self, which: int, well: bool, turns: int) -> None:
-        dial = self.connector.dials[which % len(self.connector.dials)]
+        dial = self.opener.dials[which % len(self.opener.dials)]
         if dial.answer.done():
             return
         if well:
@@ -307,7 +307,7 @@ class PoolMachine(RuleBasedStateMachine):
         again = connection.served and connection._body is None and one.request.method == "GET"
         if not again or self.closed:
             one.may_fail.add(aioreq.ConnectionLost)
-            self.connector.failed.add(one.number)
+            self.opener.failed.add(one.number)
         self.transport_of(connection).end(ConnectionResetError("reset") if reset else None)
         self.turn(turns)
 
@@ -393,7 +393,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def limits_are_kept(self) -> None:
-        world = [connection.peer for connection in self.alive] + [dial.host for dial in self.connector.dials]
+        world = [connection.peer for connection in self.alive] + [dial.host for dial in self.opener.dials]
         assert len(world) <= self.limits.connections
         queues = self.pool.slots.queues
         assert self.pool.open == sum(queue.open for queue in queues.values()) <= self.limits.connections
@@ -450,7 +450,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert not self.handed_over, "a connection that nobody holds"
         waiting = self.waiting()
         assert pool.waiting == len(waiting) == sum(len(queue.waiters) for queue in pool.slots.queues.values())
-        assert pool.open == len(self.alive) + len(self.connector.dials), "a slot that nobody holds"
+        assert pool.open == len(self.alive) + len(self.opener.dials), "a slot that nobody holds"
         assert set(pool.slots.queue_of) == set(self.alive)
         assert sum(queue.connected for queue in pool.slots.queues.values()) == len(self.alive)
         assert not any(queue.open == 0 and not queue.waiters for queue in pool.slots.queues.values()), "an empty queue was kept"
@@ -472,13 +472,13 @@ class PoolMachine(RuleBasedStateMachine):
             assert at_its_own or not self.idle, "a waiter although an idle connection could make room"
         for host in HOSTS:
             known = {one.number for one in self.asked if one.host == host and one.number >= self.fair_from[host]}
-            first = min((one.number for one in waiting if one.number in known - self.connector.granted), default=None)
-            assert first is None or all(number < first for number in known & self.connector.granted), "a later request was served first"
+            first = min((one.number for one in waiting if one.number in known - self.opener.granted), default=None)
+            assert first is None or all(number < first for number in known & self.opener.granted), "a later request was served first"
         assert all(connection.idle_since + limits.idle_timeout > self.loop.now for connection in self.idle), "idle for too long"
 
     def waiting(self) -> list[Asked]:
         """Who neither opens a connection nor holds one."""
-        held = {dial.number for dial in self.connector.dials} | {self.asked_over(connection).number for connection in self.busy}
+        held = {dial.number for dial in self.opener.dials} | {self.asked_over(connection).number for connection in self.busy}
         return [one for one in self.running if one.number not in held]
 
     # -- the end
@@ -536,7 +536,7 @@ def test_a_moment_that_chance_rarely_finds(per_host: int, newcomer: str) -> None
         machine.settle()
         machine.limits_are_kept()
         assert not machine.idle
-        assert len(machine.connector.dials) == 2
+        assert len(machine.opener.dials) == 2
     finally:
         machine.teardown()
 
@@ -556,7 +556,7 @@ def test_an_idle_connection_that_is_past_its_time(ending: str, lifetime: float |
         assert len(machine.idle) == 1
         machine.ask(host="a", count=1, turns=1, **plain)
         assert not machine.alive
-        assert len(machine.connector.dials) == 1
+        assert len(machine.opener.dials) == 1
         machine.all_goes_well(rounds=2, turns=1)
         machine.an_answer_is_its_own()
     finally:

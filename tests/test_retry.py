@@ -615,7 +615,7 @@ async def test_earlier_errors_are_told_and_not_kept(server: Server) -> None:
 async def test_a_client_that_is_closed_meanwhile_tells_what_was_tried(server: Server) -> None:
     client = Client(retry=Retry(backoff=lambda failed: 1000, max_wait=1000))
     asked = asyncio.ensure_future(client.get(NOBODY))
-    while not (client._pools and client.pool()._asleep):  # noqa: ASYNC110
+    while not (client.connector._pools and client.pool()._asleep):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     await client.close()
     with pytest.raises(aioreq.ClientClosed) as caught:

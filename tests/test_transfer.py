@@ -127,7 +127,7 @@ def test_a_response_keeps_no_connection_and_no_loop_alive() -> None:
         with asyncio.Runner() as runner:
             client = aioreq.Client(verify=server.ca or False)
             response = runner.run(client.get(server.url + "/get"))
-            [pool] = client._pools.values()
+            [pool] = client.connector._pools.values()
             connections = [thing for thing in gc.get_objects() if isinstance(thing, Connection) and thing.loop is pool.loop]
             watched = [weakref.ref(thing) for thing in (*connections, pool, pool.loop)]
             runner.run(client.close())

@@ -2,7 +2,8 @@
 """The response parser, compiled: the same classes, paragraphs, order and names as `_parser_py.py`, which is the reference.
 
 The contract is in `parser.py`, the decisions in `framing.py`, which is included here as source text; field lines are read in
-`_fields.pxi`, chunks in `_chunked.pxi`. Knows no socket, loop or URL.
+`_fields.pxi`, chunks in `_chunked.pxi`. Knows no socket, loop or URL. Beside it, for frames.py: `_masking.pxi`,
+`_frames.pxi`.
 """
 
 cimport cython
@@ -30,8 +31,10 @@ include "framing.py"
 include "_fields.pxi"
 include "_chunked.pxi"
 include "_gathered.pxi"
+include "_masking.pxi"
+include "_frames.pxi"
 
-__all__ = ["ChunkedDecoder", "Fields", "ResponseParser", "find"]
+__all__ = ["ChunkedDecoder", "Fields", "ResponseParser", "find", "forget_keys", "framed", "hand_on_whole", "masked"]
 
 cdef const char* PREFIX = "HTTP/1."
 cdef const char* USUAL_VERSION = "HTTP/1.1 "

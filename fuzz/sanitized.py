@@ -16,24 +16,32 @@ PACKAGE = Path(__file__).parent.parent / "aioreq"
 BUILD = Path(__file__).parent / "build"
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
 
-# One comparison left out of the scan of names: bytes behind the end are read. Only `--plant` builds this.
-SOUND = "while at < end and KIND[at[0]] & IS_TOKEN:"
-PLANTED = "while KIND[at[0]] & IS_TOKEN:"
+# By what is fuzzed: a file, the line of it that bounds a loop, the line without that bound, and the function in which it is. Bytes
+# behind the end are then read. Only `--plant` builds these.
+PLANTS = {
+    "responses": (
+        "_fields.pxi",
+        "while at < end and KIND[at[0]] & IS_TOKEN:",
+        "while KIND[at[0]] & IS_TOKEN:",
+        "skip_token",
+    ),
+    "frames": ("_masking.pxi", "words = size >> 3", "words = (size + 7) >> 3", "mask_into"),
+}
 
 
-def build(planted: bool) -> Path:
-    """The extension's path; made anew each time, in a folder of its own."""
+def build(planted: str | None) -> Path:
+    """The extension's path; made anew each time, in a folder of its own. `planted`: a key of PLANTS."""
     folder = BUILD / ("planted" if planted else "sanitized")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name in ("_parser.pyx", "_fields.pxi", "_chunked.pxi", "_gathered.pxi", "framing.py"):
+    for name in ("_parser.pyx", "_fields.pxi", "_chunked.pxi", "_gathered.pxi", "_masking.pxi", "_frames.pxi", "framing.py"):
         shutil.copy(PACKAGE / name, folder)
     if planted:
-        fields = folder / "_fields.pxi"
-        source = fields.read_text()
-        if source.count(SOUND) != 1:
-            sys.exit("fuzz: the line in which the over-read is planted has changed; see SOUND in fuzz/sanitized.py")
-        fields.write_text(source.replace(SOUND, PLANTED))
+        name, sound, unsound, _ = PLANTS[planted]
+        source = (folder / name).read_text()
+        if source.count(sound) != 1:
+            sys.exit("fuzz: the line in which the over-read is planted has changed; see PLANTS in fuzz/sanitized.py")
+        (folder / name).write_text(source.replace(sound, unsound))
     generated, extension = folder / "_parser.c", folder / f"_parser{sysconfig.get_config_var('EXT_SUFFIX')}"
     cython = [sys.executable, "-m", "cython", "-3", "--module-name", "aioreq._parser", "_parser.pyx"]
     subprocess.run(cython, cwd=folder, check=True)

@@ -7,6 +7,7 @@ installed the test is skipped, unless AIOREQ_PEERS=required: there it fails. Kno
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -207,6 +208,17 @@ def needed(program: str, package: str) -> str:
             pytest.fail(f"{missing}, and AIOREQ_PEERS=required", pytrace=False)
         pytest.skip(missing)
     return path
+
+
+def needed_module(name: str, package: str) -> Any:
+    """The module; the test is skipped, or fails, where its package isn't installed."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        missing = f"the package {package} isn't installed (pip install {package})"
+        if os.environ.get("AIOREQ_PEERS") == "required":
+            pytest.fail(f"{missing}, and AIOREQ_PEERS=required", pytrace=False)
+        pytest.skip(missing)
 
 
 def free_ports(count: int) -> list[int]:

@@ -88,7 +88,9 @@ class Decoder:
         given = self.encoded
         for coding, size in zip(self._chain, self._sizes, strict=True):
             if given and not coding.complete:
-                raise self._error(coding, "it ends too early, cut off on the way or by the server")
+                error = self._error(coding, "it ends too early, cut off on the way or by the server")
+                error.incomplete = True
+                raise error
             given = size
 
     def _step(self, index: int, max_length: int) -> bytes:

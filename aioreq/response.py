@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from .detached import Detached
+    from .event_stream import EventStream
     from .models import Progress, Request
     from .multipart_reader import MultipartReader
     from .saving import Download
@@ -229,6 +231,17 @@ class StreamResponse(ResponseHead):
         values = self._reader("json", lambda: JSONLines(byte_lines(self._pieces_of()), self._body_described(), self.request))
         return values.reading(loads or self.json_loads, max_line)
 
+    def events(self, max_event: int | None = MAX_LINE, last_event_id: str = "") -> EventStream:
+        """The server-sent events of the body as they arrive (WHATWG HTML section 9.2.6), whatever its Content-Type.
+
+        `last_event_id` is the `id` of events before the server gives one. Errors: LimitExceeded for an event of more than `max_event`
+        characters (None: no limit), behind the events before it.
+        """
+        from .event_stream import EventStream
+
+        make = partial(EventStream, self._pieces_of(), self._body_described(), self.json_loads, last_event_id)
+        return self._reader("events", make).up_to(max_event)
+
     def parts(self, max_parts: int = MAX_PARTS) -> MultipartReader:
         """The parts of a multipart body as they arrive, one after another: `async for part in response.parts()`.
 
@@ -285,10 +298,11 @@ class StreamResponse(ResponseHead):
     async def raise_for_status(self) -> Self:
         """This response, or StatusError for a 4xx or 5xx; up to 64 KiB of the body are read into the error's response."""
         if self.status >= 400:
-            raise StatusError(self._status_message(), request=self.request, response=await self._start_of_body())
+            raise StatusError(self._status_message(), request=self.request, response=await self.start_of_body())
         return self
 
-    async def _start_of_body(self) -> Response:
+    async def start_of_body(self) -> Response:
+        """The same response with the first 64 KiB of its body, for an error to carry; the rest is dropped. A body that fails ends there."""
         try:
             start = self._whole.content if self._whole is not None else await anext(self.iter_bytes(_STATUS_ERROR_BODY), b"")
         except AioreqError as error:  # the status is the news; what arrived of its body is a bonus

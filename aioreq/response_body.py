@@ -305,6 +305,8 @@ class Pieces(AsyncIterator[bytes]):
         decoder = self._decoder
         if decoder is None:
             return await self._body.read_chunk()
+        if self._steps < 0:  # in a pause: what it goes on with then would come out of order
+            raise RuntimeError("two tasks read the same response body at once")
         data = b""
         while True:
             if decoder.needs_input:
@@ -322,12 +324,13 @@ class Pieces(AsyncIterator[bytes]):
 
     async def _pause(self) -> None:
         # Neither a body that is here already nor a reader that only counts would let anything else run.
-        self._steps = STEPS
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
             self._body.close(drain=False)
             raise
+        finally:
+            self._steps = STEPS
 
     async def _next_of_size(self, size: int) -> bytes:
         held = self._held

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from aioreq import AioreqError, Client, IncompleteBody, InvalidHeader, LimitExceeded, ReadTimeout, RemoteProtocolError, Timeout
+from aioreq import AioreqError, Client, DecodeError, IncompleteBody, InvalidHeader, LimitExceeded, ReadTimeout, RemoteProtocolError, Timeout
 from aioreq.connection import Connection
 from aioreq.testing import Close, Reset, Server, Stall, httpbin
 
@@ -142,6 +142,48 @@ async def line_too_long(client: Client, server: Server) -> None:
                 await anext(lines)
 
 
+FEED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: a\n\n\r\n"
+
+
+async def feed_lost(client: Client, server: Server) -> None:
+    server.script(FEED, Close())
+    server.script(FEED, b"9\r\nda", Reset())
+    server.script(FEED, Stall())
+    events = client.sse(server.url, max_wait=0.001, timeout=Timeout(read=0.05))
+    for _ in range(3):
+        assert (await anext(events)).data == "a"
+    server.script(b"HTTP/1.1 204 No Content\r\n\r\n", Close())
+    assert [event async for event in events] == []
+
+
+async def feed_left_early(client: Client, server: Server) -> None:
+    server.script(FEED, Stall())
+    async for event in client.sse(server.url):
+        assert event.data == "a"
+        break
+
+
+async def feed_cancelled(client: Client, server: Server) -> None:
+    server.script(FEED, Stall())
+    events = client.sse(server.url)
+    assert (await anext(events)).data == "a"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(events), 0.01)
+
+
+async def event_too_long(client: Client, server: Server) -> None:
+    server.script(FEED, b"9\r\ndata: bcd\r\n", Stall())
+    events = client.sse(server.url, max_event=7)
+    assert (await anext(events)).data == "a"
+    with pytest.raises(LimitExceeded):
+        await anext(events)
+
+
+async def no_feed(client: Client, server: Server) -> None:
+    with pytest.raises(DecodeError):
+        await anext(client.sse(server.url + "/bytes/200000"))
+
+
 async def not_connected(client: Client, server: Server) -> None:
     with pytest.raises(AioreqError):
         await client.get("http://127.0.0.1:9/", retry=0)
@@ -164,6 +206,11 @@ ENDS = (
     refused_by_progress_of_an_upload,
     trailers_not_made,
     line_too_long,
+    feed_lost,
+    feed_left_early,
+    feed_cancelled,
+    event_too_long,
+    no_feed,
     not_connected,
 )
 

@@ -18,7 +18,7 @@ from aioreq.config import Limits
 from aioreq.encodings import STEP, Decoder, decoder_for
 from aioreq.errors import ConnectionLost, DecodeError, IncompleteBody, LimitExceeded, LocalProtocolError
 from aioreq.models import Request
-from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, Pieces, ResponseBody, body_too_large
+from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, HeldBody, Pieces, ResponseBody, body_too_large
 
 
 class Source:
@@ -479,3 +479,17 @@ def test_what_comes_out_is_what_went_in(data: bytes, at: list[int], size: int | 
     assert all(pieces)
     if size is not None:
         assert all(len(piece) == size for piece in pieces[:-1])
+
+
+async def test_two_tasks_that_read_at_once_while_it_is_decoded() -> None:
+    """One pauses between steps of decoding; what the other would take meanwhile would come out of order."""
+    content = bytes(range(256)) * 16 * 1024
+    pieces = Pieces(HeldBody(gzip.compress(content)), decoder_for(b"gzip", Limits()))
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in pieces])
+
+    first, second = await asyncio.gather(read(), read(), return_exceptions=True)
+    assert first == content
+    assert isinstance(second, RuntimeError)
+    assert str(second) == "two tasks read the same response body at once"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..retries import Retry, RetryBudget
 
-__all__ = ["RetryMiddleWare", "backoff"]
+__all__ = ["RetryMiddleWare", "backoff", "is_final", "seconds_asked"]
 
 _SHOWN = 200  # characters of what an earlier attempt failed with
 
@@ -119,10 +119,8 @@ class _Call:
             if failure.status == 407:
                 return False
             usual = failure.status in retry.statuses
-        elif isinstance(failure, GuardError | CertificateError | ClientClosed):
+        elif is_final(failure):
             return False
-        elif isinstance(failure, ProxyError) and failure.status is not None and failure.status < 500:
-            return False  # it will say the same again: 407 wants credentials, 403 doesn't want this host
         else:
             usual = isinstance(failure, ConnectError) or (isinstance(failure, ConnectionLost) and not failure.response_started)
             unsent = isinstance(failure, ConnectError) and self._is_of_first_hop(failure)
@@ -157,15 +155,7 @@ class _Call:
 
     def _asked(self, failure: AioreqError | Response | StreamResponse) -> float:
         """The seconds that a response asks to wait."""
-        if isinstance(failure, AioreqError) or not self._retry.respect_retry_after:
-            return 0
-        value = failure.field(b"retry-after")
-        if value is None:
-            return 0
-        from ..retry_after import retry_after
-
-        date = failure.field(b"date")
-        return retry_after(text(value), None if date is None else text(date)) or 0
+        return 0 if isinstance(failure, AioreqError) or not self._retry.respect_retry_after else seconds_asked(failure)
 
     def _budget(self) -> RetryBudget | None:
         budget = self._retry.budget
@@ -184,6 +174,24 @@ def backoff(retry: Retry, failed: int) -> float:
         raise TypeError("Retry(backoff=...): the function returns None, not seconds")
     check_seconds("Retry", "backoff", seconds)
     return seconds
+
+
+def is_final(error: AioreqError) -> bool:
+    """Whether whoever tries again is told the same."""
+    if isinstance(error, ProxyError):  # 407 wants credentials, 403 doesn't want this host
+        return error.status is not None and error.status < 500
+    return isinstance(error, GuardError | CertificateError | ClientClosed)
+
+
+def seconds_asked(response: Response | StreamResponse) -> float:
+    """What its Retry-After asks for; 0 without one."""
+    value = response.field(b"retry-after")
+    if value is None:
+        return 0
+    from ..retry_after import retry_after
+
+    date = response.field(b"date")
+    return retry_after(text(value), None if date is None else text(date)) or 0
 
 
 def _said(failure: AioreqError | Response | StreamResponse) -> str:

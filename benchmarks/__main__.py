@@ -19,7 +19,7 @@ from .workloads import MAIN, WORKLOADS
 
 # A tenth of the others' speed or less: three rounds of them tell as much.
 SLOW = {"httpx": 3, "httpx2": 3, "niquests": 3}
-QUICK = ("bare", "aioreq", "aiohttp", "httpx")
+QUICK = ("bare", "picows", "aioreq", "aiohttp", "httpx", "websockets")
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,8 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
         seconds=chosen.seconds or (0.1 if chosen.quick else 0.4),
         requests=chosen.requests,
         loop=chosen.loop,
-        few={"httpx": 1} if chosen.quick else SLOW,
+        quick=chosen.quick,
+        few={"httpx": 1, "websockets": 1} if chosen.quick else SLOW,
     )
 
 

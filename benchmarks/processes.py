@@ -108,7 +108,7 @@ def measure(client: str, workload: Workload, servers: Servers, loop: str, second
     if workload.kind == "cold":
         return cold(client, workload, servers, loop, requests or workload.requests)
     with Worker(client, workload, servers, loop) as worker:
-        return worker.greeting if workload.kind == "memory" else worker.slice(seconds, workload.requests or requests)
+        return worker.greeting if workload.kind == "memory" else worker.slice(seconds, requests or workload.requests)
 
 
 def least_import(statement: str, variables: Mapping[str, str]) -> Figures:

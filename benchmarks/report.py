@@ -16,13 +16,13 @@ from .servers import Servers
 
 __all__ = ["BASES", "machine", "summary", "table"]
 
-BASES = (LIMIT, "aiohttp", "httpx", "wreq", "pyreqwest")  # what ratios are taken to
+BASES = (LIMIT, "picows", "aiohttp", "httpx", "wreq", "pyreqwest")  # what ratios are taken to
 Row = dict[str, Any]
 
 # By kind of workload: title, figure, digits.
 COLUMNS: dict[str, tuple[tuple[str, str, int], ...]] = {
     "requests": (
-        ("req/s", "per_second", 0),
+        ("{unit}s/s", "per_second", 0),
         ("p50 ms", "p50_ms", 2),
         ("p99 ms", "p99_ms", 2),
         ("peak MB", "peak_mb", 0),
@@ -64,9 +64,12 @@ def table(result: Result) -> str:
     workload, report = result.workload, summary(result)
     bases = [base for base in BASES if base in report["clients"]]
     columns = COLUMNS[workload.kind]
-    if workload.work == "download":
+    if workload.work == "events":
+        columns = tuple(column for column in columns if column[1] in ("per_second", "peak_mb"))  # a stream has no latency
+    if workload.streams:
         columns += (("growth MB", "growth_mb", 1),)
-    head = [MAIN_COLUMN[workload.figure].format(unit=workload.unit), *(f"/ {base}" for base in bases), *(title for title, _, _ in columns)]
+    titles = [MAIN_COLUMN[workload.figure], *(f"/ {base}" for base in bases), *(title for title, _, _ in columns)]
+    head = [title.format(unit=workload.unit) for title in titles]
     lines = [
         f"\n{workload.name}: {workload.title}",
         f"{'':<14}" + "".join(f"{title:>15}" if not n else f"{title:>12}" for n, title in enumerate(head)),

@@ -22,6 +22,7 @@ class Plan:
     seconds: float = 0.4  # a slice
     requests: int = 0  # as many in each slice, instead
     loop: str = "asyncio"
+    quick: bool = False
     few: Mapping[str, int] = field(default_factory=dict)  # who takes part in the first rounds only, as it takes so long
 
 
@@ -40,6 +41,8 @@ def entrants(workload: Workload, clients: Iterable[str]) -> tuple[list[str], dic
     taking = list(STATEMENTS) if workload.kind == "import" else []
     for name in clients:
         entrant = CLIENTS[name]
+        if workload.protocol not in entrant.speaks:
+            continue
         reasons = [entrant.missing(), *(entrant.lacks[need] for need in sorted(workload.needs) if need in entrant.lacks)]
         reason = next((reason for reason in reasons if reason is not None), None)
         if reason is None:
@@ -52,14 +55,15 @@ def entrants(workload: Workload, clients: Iterable[str]) -> tuple[list[str], dic
 def run(workload: Workload, servers: Servers, plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Result:
     clients, left_out = entrants(workload, plan.clients)
     result = Result(workload, left_out=left_out)
-    for number in range(plan.rounds):
+    requests = plan.requests or (workload.quick if plan.quick else workload.requests)
+    for number in range(min(plan.rounds, workload.rounds or plan.rounds)):
         figures: dict[str, Figures] = {}
         for name in clients:
             if name in left_out or number >= plan.few.get(name, plan.rounds):
                 continue
             tell(f"{workload.name}: round {number + 1} of {plan.rounds}, {name}")
             try:
-                figures[name] = measure(name, workload, servers, plan.loop, plan.seconds, plan.requests)
+                figures[name] = measure(name, workload, servers, plan.loop, plan.seconds, requests)
             except Failed as failure:
                 if name in OWN:
                     raise

@@ -1,4 +1,5 @@
-"""The servers that clients are measured against: nginx, or the embedded server where that is missing, and one of our own for chunks.
+"""The servers that clients are measured against: nginx, or the embedded server where that is missing, and two of our own: for
+chunks and for WebSocket.
 
 Each is a process of its own on the machine's first core, started and stopped here; clients run on the second. Makes no request.
 """
@@ -46,6 +47,7 @@ class Servers:
     web: str
     tls: str
     chunked: str
+    echo: str
     ca: str
 
     def url(self, workload: Workload) -> str:
@@ -73,15 +75,16 @@ def running(*, embedded: bool = False) -> Iterator[Servers]:
         # A run that is told to end takes its servers along.
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aioreq-bench-", dir=memory)))
-        chunked = stack.enter_context(_announced([sys.executable, "-m", "benchmarks.chunked"]))[0]
+        chunked, echo = [stack.enter_context(_announced([sys.executable, "-m", f"benchmarks.{name}"]))[0] for name in ("chunked", "echo")]
         if program is None:
             web, tls, ca = stack.enter_context(_announced([sys.executable, "-m", "benchmarks.embedded", str(folder)]))
-            yield Servers("aioreq.testing", web, tls, chunked, ca)
+            yield Servers("aioreq.testing", web, tls, chunked, echo, ca)
         else:
             ports = _free_ports(2)
             _write_files(folder, ports)
             stack.enter_context(_nginx(program, folder, ports))
-            yield Servers(_version(program), f"http://{HOST}:{ports[0]}", f"https://{HOST}:{ports[1]}", chunked, str(folder / "ca.pem"))
+            web, tls = f"http://{HOST}:{ports[0]}", f"https://{HOST}:{ports[1]}"
+            yield Servers(_version(program), web, tls, chunked, echo, str(folder / "ca.pem"))
 
 
 @contextlib.contextmanager

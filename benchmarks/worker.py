@@ -13,13 +13,17 @@ import json
 import resource
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from .clients import Adapter, adapter
-from .workloads import DOCUMENT, WORKLOADS, Workload
+from .clients.adapter import WebSocket
+from .workloads import DOCUMENT, WORKLOADS, Workload, event
 
 Request = Callable[[], Awaitable[None]]
+Run = Callable[[int, int, list[float]], Awaitable[None]]  # so many requests, so many at a time; how long each took
 PIECE = b"u" * 62_500  # of an upload: 50 MB are 800 of them
 
 
@@ -74,7 +78,23 @@ def request_of(workload: Workload, client: Adapter, url: str) -> Request:
         if status != 200 or received != size:
             raise WrongAnswer(f"status {status}, {received} bytes streamed instead of {size}")
 
-    return {"get": get, "post": post, "upload": upload, "download": download, "memory": get}[workload.work]
+    async def messages() -> None:
+        ws = await client.websocket(url)
+        received = 0
+        if workload.work == "pieces":
+            assert ws.pieces is not None
+            async for piece in ws.pieces():
+                received += len(piece)
+        else:
+            while received < size:
+                message = await ws.receive()
+                received += len(message.data if ws.wrapped else message)
+        await ws.close()
+        if received != size:
+            raise WrongAnswer(f"{received} bytes of messages instead of {size}")
+
+    calls = {"post": post, "upload": upload, "download": download, "messages": messages, "pieces": messages}
+    return calls.get(workload.work, get)
 
 
 async def spread(request: Request, requests: int, concurrency: int, latencies: list[float]) -> None:
@@ -94,13 +114,43 @@ async def spread(request: Request, requests: int, concurrency: int, latencies: l
             tasks.create_task(work())
 
 
-async def run_slice(request: Request, workload: Workload, requests: int) -> dict[str, float]:
+async def echoes(ws: WebSocket, message: bytes | str, requests: int, concurrency: int, latencies: list[float]) -> None:
+    """The message there and back, again and again: `concurrency` of it are under way."""
+    send: Any = ws.send if isinstance(message, bytes) else ws.send_text
+    receive, wrapped, clock = ws.receive, ws.wrapped, time.perf_counter
+    began = deque[float]()
+    for number in range(requests + concurrency):
+        if number >= concurrency:
+            answer = await receive()
+            latencies.append(clock() - began.popleft())
+            if wrapped:
+                answer = answer.data
+            if answer != message:
+                raise WrongAnswer(f"an echo of {len(answer)} instead of {len(message)}: {answer[:80]!r}")
+        if number < requests:
+            began.append(clock())
+            await send(message)
+
+
+async def events(client: Adapter, url: str, requests: int, concurrency: int, latencies: list[float]) -> None:
+    """One stream of so many events."""
+    expected, received, began = event().decode(), 0, time.perf_counter()
+    async for data in client.events(f"{url}/{requests}"):
+        if data != expected:
+            raise WrongAnswer(f"event {received}: {data!r}")
+        received += 1
+    if received != requests:
+        raise WrongAnswer(f"{received} events instead of {requests}")
+    latencies.append((time.perf_counter() - began) / requests)
+
+
+async def run_slice(run: Run, workload: Workload, requests: int) -> dict[str, float]:
     latencies: list[float] = []
     before = memory_kb("VmRSS")
     forget_peak()
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     cpu, wall = cpu_seconds(), time.perf_counter()
-    await spread(request, requests, workload.concurrency, latencies)
+    await run(requests, workload.concurrency, latencies)
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
     peak = memory_kb("VmHWM")
@@ -118,25 +168,34 @@ async def run_slice(request: Request, workload: Workload, requests: int) -> dict
 
 
 async def serve(client: Adapter, workload: Workload, url: str) -> None:
-    request = request_of(workload, client, url)
+    run: Run = partial(spread, request_of(workload, client, url))
+    ws: WebSocket | None = None
+    pace = 0.0
+    # The connection and what is made once; what shall be the first is the body itself.
     if workload.work == "download":
-        # The connection and what is made once; the body itself shall be the first.
         await client.get(url.replace(workload.path, "/json"))
-        pace = 0.0
-    elif workload.requests:
-        pace = 0.0
-    else:
-        await spread(request, workload.concurrency, workload.concurrency, [])
+    elif workload.protocol == "websocket":
+        ws = await client.websocket(url.replace(workload.path, "/echo"))
+        await echoes(ws, b"first", 100, workload.concurrency, [])
+        if workload.body is not None:
+            run = partial(echoes, ws, workload.body)
+    elif workload.work == "events":
+        run = partial(events, client, url)
+        await run(100, 1, [])
+    elif not workload.requests:
+        await run(workload.concurrency, workload.concurrency, [])
         began, count = time.perf_counter(), max(workload.concurrency, 20)
-        await spread(request, count, workload.concurrency, [])
+        await run(count, workload.concurrency, [])
         pace = count / (time.perf_counter() - began)
     print("{}", flush=True)
     for line in sys.stdin:
         asked = line.strip()
         requests = int(asked[1:]) if asked.startswith("=") else int(pace * float(asked))
-        figures = await run_slice(request, workload, requests if asked.startswith("=") else max(requests, 2 * workload.concurrency))
+        figures = await run_slice(run, workload, requests if asked.startswith("=") else max(requests, 2 * workload.concurrency))
         pace = figures["per_second"]
         print(json.dumps(figures), flush=True)
+    if ws is not None:
+        await ws.close()
 
 
 async def idle_connections(client: Adapter, workload: Workload, url: str) -> None:

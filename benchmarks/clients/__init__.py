@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ class Entrant:
     module: str
     package: str
     apart: bool = False
+    speaks: Collection[str] = ("http",)
     environment: Mapping[str, str] = field(default_factory=dict)
     lacks: Mapping[str, str] = field(default_factory=dict)  # by workload, or by the attribute that makes it: "tls", "import"
 
@@ -44,18 +45,22 @@ class Entrant:
 
 
 _NOT_A_PACKAGE = {"import": "no package of its own"}
+_ALL, _EVENTS, _WEBSOCKET = ("http", "websocket", "events"), ("http", "events"), ("websocket",)
+_NO_PIECES = {"pieces": "gives whole messages only"}
 
 CLIENTS: dict[str, Entrant] = {
     "bare": Entrant("bare", "asyncio", lacks=_NOT_A_PACKAGE),
     "bare-plain": Entrant("bare_plain", "asyncio", lacks=_NOT_A_PACKAGE | {"tls": "there the limit itself is the plain protocol"}),
-    "aioreq": Entrant("aioreq", "aioreq", environment={"AIOREQ_EXTENSIONS": "required"}),
-    "aioreq-pure": Entrant("aioreq", "aioreq", environment={"AIOREQ_EXTENSIONS": "off"}),
-    "aiohttp": Entrant("aiohttp", "aiohttp"),
-    "httpx": Entrant("httpx", "httpx"),
+    "picows": Entrant("picows", "picows", speaks=_WEBSOCKET, lacks=_NO_PIECES),
+    "aioreq": Entrant("aioreq", "aioreq", speaks=_ALL, environment={"AIOREQ_EXTENSIONS": "required"}),
+    "aioreq-pure": Entrant("aioreq", "aioreq", speaks=_ALL, environment={"AIOREQ_EXTENSIONS": "off"}),
+    "aiohttp": Entrant("aiohttp", "aiohttp", speaks=_ALL, lacks=_NO_PIECES),
+    "httpx": Entrant("httpx", "httpx", speaks=_EVENTS),
     "httpx2": Entrant("httpx2", "httpx2"),
     "pyreqwest": Entrant("pyreqwest", "pyreqwest", apart=True),
     "wreq": Entrant("wreq", "wreq"),
     "niquests": Entrant("niquests", "niquests", apart=True),
+    "websockets": Entrant("websockets", "websockets", speaks=_WEBSOCKET),
 }
 
 

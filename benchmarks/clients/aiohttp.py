@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from .adapter import Adapter, Answer
+from .adapter import Adapter, Answer, WebSocket
 
 
 class Client(Adapter):
@@ -35,6 +35,17 @@ class Client(Adapter):
             async for piece in response.content.iter_any():
                 size += len(piece)
         return response.status, size
+
+    async def events(self, url: str) -> AsyncIterator[str]:
+        """By the lines, as programs do that know their server: it has no reader of events."""
+        async with self.session.get(url) as response:
+            async for line in response.content:
+                if line.startswith(b"data: "):
+                    yield line[6:-1].decode()
+
+    async def websocket(self, url: str) -> WebSocket:
+        ws = await self.session.ws_connect(url)
+        return WebSocket(ws.send_bytes, ws.send_str, ws.receive, ws.close, wrapped=True)
 
     async def upload(self, url: str, pieces: AsyncIterator[bytes]) -> Answer:
         async with self.session.post(url, data=pieces) as response:

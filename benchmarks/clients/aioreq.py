@@ -7,7 +7,7 @@ from typing import Any
 
 import aioreq
 
-from .adapter import Adapter, Answer
+from .adapter import Adapter, Answer, WebSocket
 
 
 class Client(Adapter):
@@ -33,6 +33,14 @@ class Client(Adapter):
             async for piece in response.content:
                 size += len(piece)
         return response.status, size
+
+    async def events(self, url: str) -> AsyncIterator[str]:
+        async for event in self.client.sse(url, reconnect=False):
+            yield event.data
+
+    async def websocket(self, url: str) -> WebSocket:
+        ws = await self.client.websocket(url, max_message=None)  # as a piece of one, a gigabyte is none too many
+        return WebSocket(ws.send, ws.send, ws.receive, ws.close, ws.receive_pieces)
 
     async def upload(self, url: str, pieces: AsyncIterator[bytes]) -> Answer:
         response = await self.client.post(url, content=pieces)

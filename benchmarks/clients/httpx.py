@@ -38,6 +38,13 @@ class Client(Adapter):
                 size += len(piece)
         return response.status_code, size
 
+    async def events(self, url: str) -> AsyncIterator[str]:
+        from httpx_sse import aconnect_sse
+
+        async with aconnect_sse(self.client, "GET", url) as source:
+            async for event in source.aiter_sse():
+                yield event.data
+
     async def upload(self, url: str, pieces: AsyncIterator[bytes]) -> Answer:
         response = await self.client.post(url, content=pieces)
         return response.status_code, response.content

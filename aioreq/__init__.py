@@ -46,8 +46,11 @@ if TYPE_CHECKING:
         TLSError,
         TooManyRedirects,
         TotalTimeout,
+        WebSocketClosed,
+        WebSocketRefused,
         WriteTimeout,
     )
+    from .event_stream import ServerSentEvent
     from .forms import FormData
     from .guard import Guard, PublicOnly
     from .headers import SENSITIVE_HEADERS
@@ -59,10 +62,13 @@ if TYPE_CHECKING:
     from .response_headers import ResponseHeaders
     from .retries import Retry, RetryBudget
     from .saving import Download
+    from .sse import EventSource
     from .stats import Stats
     from .stream_client import StreamClient
     from .sync import delete, get, head, options, patch, post, put, request
     from .transfer import ConnectionInfo, Timings
+    from .websocket import WebSocket
+    from .websocket.permessage_deflate import Deflate
 
 __all__ = [
     "SENSITIVE_HEADERS",
@@ -84,9 +90,11 @@ __all__ = [
     "CookieJar",
     "DNSError",
     "DecodeError",
+    "Deflate",
     "DigestAuth",
     "DigestMismatch",
     "Download",
+    "EventSource",
     "FormData",
     "Guard",
     "GuardError",
@@ -112,6 +120,7 @@ __all__ = [
     "ResponseHeaders",
     "Retry",
     "RetryBudget",
+    "ServerSentEvent",
     "StaticResolver",
     "Stats",
     "StatusError",
@@ -123,6 +132,9 @@ __all__ = [
     "Timings",
     "TooManyRedirects",
     "TotalTimeout",
+    "WebSocket",
+    "WebSocketClosed",
+    "WebSocketRefused",
     "WriteTimeout",
     "__version__",
     "delete",
@@ -149,6 +161,7 @@ _HOMES = {
     "config": ("TLS", "Limits", "Timeout"),
     "connector": ("Connector",),
     "cookies": ("Cookie", "CookieJar"),
+    "event_stream": ("ServerSentEvent",),
     "forms": ("FormData",),
     "guard": ("Guard", "PublicOnly"),
     "headers": ("SENSITIVE_HEADERS",),
@@ -160,10 +173,13 @@ _HOMES = {
     "response_headers": ("ResponseHeaders",),
     "saving": ("Download",),
     "retries": ("Retry", "RetryBudget"),
+    "sse": ("EventSource",),
     "stats": ("Stats",),
     "stream_client": ("StreamClient",),
     "sync": ("delete", "get", "head", "options", "patch", "post", "put", "request"),
     "transfer": ("ConnectionInfo", "Timings"),
+    "websocket": ("WebSocket",),
+    "websocket.permessage_deflate": ("Deflate",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
     from .protection import ProtectionSpaces
     from .saving import Download
+    from .sse import EventSource
+    from .websocket.forever import ForeverOptions, WebSocketForever
+    from .websocket.handshake import WebSocketContext
+    from .websocket.permessage_deflate import Deflate
 
 __all__ = ["Client"]
 
@@ -180,6 +184,82 @@ class Client:
     def stream(self, method: str, url: str | URL, **options: Unpack[RequestOptions]) -> StreamContext:
         """`async with client.stream("GET", url) as response:` gives a `StreamResponse` as soon as its head is in."""
         return StreamContext(self, self.settings.new_request(_upper(method), url, options))
+
+    def sse(
+        self,
+        url: str | URL,
+        *,
+        method: str = "GET",
+        last_event_id: str | None = None,
+        reconnect: bool | int | None = None,
+        max_event: int | None = 16 * 1024 * 1024,
+        max_wait: float = 60,
+        **options: Unpack[RequestOptions],
+    ) -> EventSource:
+        """`async for event in client.sse(url):` gives each `ServerSentEvent` as it arrives (WHATWG HTML section 9.2).
+
+        A GET is a feed: when the response ends or its connection is lost, it is asked for again from the last event's `id` on, until the
+        server answers 204. Other methods are sent once, for an LLM would be paid twice; `reconnect=True` repeats them, False repeats
+        nothing, a number is how many attempts in a row may bring no event. The pause between them is the server's `retry`, and more the
+        longer nothing comes, `max_wait` seconds at most. What fails before there was a stream is not repeated here (see `retry`).
+
+        Errors: StatusError for any status but 200 (later 429, 502, 503 and 504 are waited out), DecodeError for what is no
+        text/event-stream (`.partial` is its start), LimitExceeded for an event of more than `max_event` characters, and those of `request`.
+        """
+        from .sse import EventSource
+
+        return EventSource(self, self.settings.new_request(_upper(method), url, options), reconnect, last_event_id, max_event, max_wait)
+
+    def websocket(
+        self,
+        url: str | URL,
+        *,
+        subprotocols: Collection[str] = (),
+        compression: bool | Deflate = False,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        max_message: int | None = 16 * 1024 * 1024,
+        close_timeout: float | None = 10,
+        **options: Unpack[RequestOptions],
+    ) -> WebSocketContext:
+        """`async with client.websocket("wss://...") as ws:` opens a `WebSocket` (RFC 6455), and closes it in the end; `await` only opens.
+
+        `subprotocols`: names, the best first. `compression`: True, or a `Deflate`, offers to compress messages. Every `ping_interval`
+        seconds a ping goes out; where neither its pong nor anything else comes for `ping_timeout` seconds the connection is given up. A
+        message of more than `max_message` bytes, decompressed, is an error. The server's answer to `close` is waited for `close_timeout`
+        seconds. None is no limit, and no pings. Of the request's options those without a body; its `timeout` is for the handshake.
+
+        Errors: WebSocketRefused for any answer but a right 101, and those of `request`.
+        """
+        from .websocket.handshake import WebSocketContext
+        from .websocket.link import WebSocketOptions
+
+        live = WebSocketOptions(ping_interval, ping_timeout, max_message, close_timeout)
+        return WebSocketContext(self, url, subprotocols, compression, live, options)
+
+    def websocket_forever(
+        self,
+        url: str | URL,
+        *,
+        backoff: float | Callable[[int], float] = 1,
+        max_wait: float = 60,
+        attempts: int | None = None,
+        **options: Unpack[ForeverOptions],
+    ) -> WebSocketForever:
+        """`async for ws in client.websocket_forever(url):` gives an open `WebSocket`, and another one each time the loop comes round.
+
+        The one before is closed then, and so is the last one when the loop is left. What the body raises ends the loop: WebSocketClosed,
+        and the ReadTimeout of a server that has gone silent, are to be caught there. A server that can't be reached, or answers 429 or
+        5xx, is tried again, `attempts` times in a row after the first (None: any number). The pause is anything up to
+        `backoff * 2 ** (n - 1)` seconds after n failures in a row, at random, or what a function of n says; a Retry-After comes besides;
+        `max_wait` at most. A connection that brought a message, or was open for `max_wait`, ends the row. `options` are those of
+        `websocket`; its request isn't tried again by itself unless `retry` is given.
+
+        Errors: those of `websocket` that stay as they are: GuardError, CertificateError, any other status, ...; and the last of a row.
+        """
+        from .websocket.forever import WebSocketForever
+
+        return WebSocketForever(self, url, backoff, max_wait, attempts, options)
 
     def download(
         self,

@@ -84,6 +84,7 @@ class Detached:
         connection = self._connection
         self._lost = ConnectionLost(f"{connection.peer} was lost behind its 101 (Switching Protocols)", response_started=True)
         self._lost.__cause__ = error
+        connection.transport = None  # one that was closed with bytes to send makes this call again where it is aborted now
         connection.lost(None)
         if taker is not None:
             taker.lost(error)

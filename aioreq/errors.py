@@ -17,11 +17,13 @@
         LimitExceeded                       .limit names the cap and how to raise it
       ConnectionLost                        (ConnectionError) the peer went away
         IncompleteBody                      .partial .received .expected
+        WebSocketClosed                     .code .reason: by whom, or by nobody (1006)
       DecodeError                           .partial: what decoded before the fault
       DigestMismatch                        .expected .actual: the file is not the one that was wanted
       TooManyRedirects                      .response: the redirect that was one too many
       RedirectRefused                       (PermissionError) .response: the redirect that wasn't followed
       StatusError                           .response
+      WebSocketRefused                      .response: anything but a right 101
       ClientClosed                          (RuntimeError)
 
 Extras are keyword-only: an OSError child that is built with two positional arguments would print `[Errno ...]`.
@@ -61,6 +63,8 @@ __all__ = [
     "TLSError",
     "TooManyRedirects",
     "TotalTimeout",
+    "WebSocketClosed",
+    "WebSocketRefused",
     "WriteTimeout",
 ]
 
@@ -155,7 +159,9 @@ class TotalTimeout(RequestTimeout):
 
 
 class ProtocolError(AioreqError):
-    """HTTP's rules were broken."""
+    """HTTP's rules were broken, or WebSocket's: then `close_code` is the code that tells the peer so (RFC 6455 section 7.4.1)."""
+
+    close_code: int | None = None
 
 
 class RemoteProtocolError(ProtocolError):
@@ -192,10 +198,25 @@ class IncompleteBody(ConnectionLost):
     expected: int | None = None
 
 
+class WebSocketClosed(ConnectionLost):
+    """The WebSocket is closed, or was lost.
+
+    `code` and `reason` are those of the peer's close frame (RFC 6455 section 7.1.5): 1005 where it had no code, 1006 where none came.
+    """
+
+    response_started: bool = True
+    code: int = 1006
+    reason: str = ""
+
+
 class DecodeError(AioreqError):
-    """The body isn't what its Content-Encoding (or its declared charset, or JSON) says; `partial` holds what was decoded before."""
+    """The body isn't what its Content-Encoding (or its declared charset, or JSON) says; `partial` holds what was decoded before.
+
+    `incomplete` is True where the body is right as far as it goes, but ended before its Content-Encoding did.
+    """
 
     partial: bytes = b""
+    incomplete: bool = False
 
 
 class DigestMismatch(AioreqError):
@@ -222,6 +243,15 @@ class RedirectRefused(AioreqError, PermissionError):
 
 class StatusError(AioreqError):
     """`raise_for_status` met a 4xx or 5xx; `response` is that response."""
+
+    response: Response | StreamResponse | None = None
+
+
+class WebSocketRefused(AioreqError):
+    """The server doesn't speak WebSocket here: the answer to the handshake was not a 101, or one that breaks RFC 6455.
+
+    `response` is that answer, with up to 64 KiB of its body.
+    """
 
     response: Response | StreamResponse | None = None
 

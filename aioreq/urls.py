@@ -31,6 +31,7 @@ __all__ = [
     "parse",
     "query_names",
     "without_password",
+    "without_websocket",
 ]
 
 QueryScalar: TypeAlias = str | int | float | bool | None
@@ -41,6 +42,7 @@ _ONE_VALUE = (str, bytes, bytearray, memoryview, Mapping)  # iterable, but not l
 _CACHED_LENGTH = 1024  # longer URLs are parsed anew: the cache holds a bounded number of bounded texts
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
+_WEBSOCKET = re.compile(r"\Aws(s?):", re.IGNORECASE)
 # Control characters; and surrogates, but for those that stand for bytes (surrogateescape).
 _REFUSED = re.compile(r"[\x00-\x1f\x7f\ud800-\udc7f\udd00-\udfff]")
 # What RFC 3986 allows in no part of a URI, but for brackets, which servers expect unquoted in queries; and a "%" that quotes nothing.
@@ -48,7 +50,7 @@ _ILLEGAL = re.compile(r"""[^!#$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+|%(?![0-9A-Fa-f
 _HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]{0,61}[a-z0-9_])?)*\.?")
 _NUMBER_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 # Userinfo where it belongs, or where it would be if slashes or a scheme weren't missing.
-_LEAD = r"(?:https?:/*|[a-z][a-z0-9+.\-]*:/+|//+)?"
+_LEAD = r"(?:(?:http|ws)s?:/*|[a-z][a-z0-9+.\-]*:/+|//+)?"
 _USERINFO = re.compile(rf"(\A{_LEAD}|//)[^/?#]*@", re.IGNORECASE)
 # The same with a "/", "?" or "#" in the password, which ends the authority: behind its ":" stands then what is no port.
 _CUT_USERINFO = re.compile(rf"\A({_LEAD})[^/?#@:\[]*:(?![0-9]*(?:[/?#]|\Z)).*@", re.IGNORECASE | re.DOTALL)
@@ -131,6 +133,11 @@ def _check_characters(text: str, what: str) -> None:
     if bad := _REFUSED.search(text):
         kind = "control character" if bad[0] <= "\x7f" else "half of a surrogate pair"
         raise InvalidURL(f"{what} {without_password(text)!r}: {kind} {bad[0]!r} at position {bad.start()} is not allowed there")
+
+
+def without_websocket(url: str) -> str:
+    """The URL with http and https where it has ws and wss: a WebSocket begins as a GET (RFC 6455 section 4.1)."""
+    return _WEBSOCKET.sub(r"http\1:", url, count=1)
 
 
 def without_password(url: str) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
+from cancelled_websockets import WebSocketKinds, WebSockets
 from relay import Relay
 
 import aioreq
@@ -120,6 +121,23 @@ def routes(server: Server) -> None:
         return Reply(
             200, [("Content-Type", "multipart/mixed; boundary=b")], slowly(*[body[at : at + size] for at in range(0, len(body), size)])
         )
+
+    @server.route("/events/{n}")
+    def events(request: Received) -> Any:
+        """Half of them, whoever has no Last-Event-ID; then the other half, and then there are no more."""
+        number = request.params["n"].encode()
+        match request.header("last-event-id"):
+            case None:
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+                event = b"retry: 1\r\nid: half\r\ndata: %b\r\n\r\n" % number
+                return Script((head, b"%x\r\n%b\r\n" % (len(event), event), Pause(0.001), b"5\r\ndata", Close()))
+            case "half":
+                return Reply(200, [("Content-Type", "text/event-stream")], slowly(b"id: whole\ndata: ", number + b"\n", b"\n"))
+        return Reply(204)
+
+    @server.route("/created/{n}")
+    def created(request: Received) -> Reply:
+        return Reply(201, body=in_pieces(int(request.params["n"])))
 
     @server.route("/second/{n}")
     def second(request: Received) -> Any:
@@ -248,6 +266,8 @@ class Peers(NamedTuple):
     socks: Relay
     deaf_port: int
     deaf_path: Path
+    web_sockets: WebSockets
+    secure_web_sockets: WebSockets
 
 
 class Crossed(AssertionError):
@@ -268,7 +288,7 @@ async def slow_pieces(pieces: list[Any]) -> AsyncIterator[Any]:
         await asyncio.sleep(0)  # whoever closes it waits, and may be cancelled meanwhile
 
 
-class Kinds:
+class Kinds(WebSocketKinds):
     """Each method that begins with `ask_` is a kind of request: it asks one server, and looks at the answer."""
 
     def __init__(self, seed: int, peers: Peers, client: aioreq.Client, unix_client: aioreq.Client, folder: Path, patience: float) -> None:
@@ -283,6 +303,10 @@ class Kinds:
         self.latest = 0  # the number of the last request
         self.bearers = [BearerAuth(self.token_in_time), BearerAuth(self.token)]
         self.silent_bearer = BearerAuth(self.silence)
+        self.slow_pieces = slow_pieces
+
+    def web_socket_url(self, server: Server) -> str:
+        return (self.peers.secure_web_sockets if server is self.peers.secure else self.peers.web_sockets).url
 
     async def ask_buffered(self, server: Server, number: int) -> None:
         response = await self.client.get(f"{server.url}/id/{number}", cookies={"a": "b"})
@@ -434,6 +458,20 @@ class Kinds:
         request = aioreq.Request("GET", f"{server.url}/pieces/{number}")
         async with aioreq.StreamClient(request, verify=server.ca or True) as response:
             expect(b"".join([piece async for piece in response.content]), body_of(number))
+
+    async def ask_events(self, server: Server, number: int) -> None:
+        source = self.client.sse(f"{server.url}/events/{number}", max_wait=0.002)
+        async with source if self.random.random() < 0.5 else contextlib.nullcontext():
+            async for event in source:
+                expect(event.data, str(number))
+        assert source.last_event_id == "whole"
+
+    async def ask_what_has_no_events(self, server: Server, number: int) -> None:
+        path = self.random.choice(["missing", "created", "pieces"])
+        with pytest.raises((aioreq.StatusError, aioreq.DecodeError)) as caught:
+            await anext(self.client.sse(f"{server.url}/{path}/{number}", method="POST"))
+        error: Any = caught.value
+        expect(error.partial if path == "pieces" else error.response.content, body_of(number))
 
     async def ask_own_client(self, server: Server, number: int) -> None:
         async with aioreq.Client(verify=server.ca or True) as client:

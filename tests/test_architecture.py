@@ -25,8 +25,9 @@ FLOORS = {
     "connections": "connector pool slots stats opener dialer connection detached deadlines faces upload sendfile dns resolvers tls "
     "tls_transport certificates trust proxies tunnel guard",
     "messages": "models saving keep_alive request_head request_body request_trailers forms multipart compression transfer response "
-    "response_head response_headers response_body media_type links text_stream multipart_reader encodings codings terms "
-    "parser _parser _fields _chunked _gathered _parser_py _fields_py _chunked_py _gathered_py framing",
+    "response_head response_headers response_body media_type links text_stream event_stream multipart_reader encodings codings terms "
+    "framing parser _parser _fields _chunked _gathered _masking _frames "
+    "_parser_py _fields_py _chunked_py _gathered_py _masking_py _frames_py",
     "vocabulary": "headers urls content_disposition partial_file cookies set_cookie cookie_files public_suffixes "
     "auth challenges digest bearer netrc config retries retry_after errors threads loop_end _version",
 }

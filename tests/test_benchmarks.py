@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +28,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import __main__ as command  # noqa: E402
 from benchmarks import alternate, chart, instructions, report, rounds  # noqa: E402
 from benchmarks.clients import CLIENTS  # noqa: E402
+from benchmarks.clients.adapter import WebSocket  # noqa: E402
 from benchmarks.parser import WIRES, run_aioreq  # noqa: E402
 from benchmarks.processes import Failed, measure  # noqa: E402
 from benchmarks.servers import Servers, nginx, running  # noqa: E402
+from benchmarks.worker import WrongAnswer, echoes  # noqa: E402
 from benchmarks.workloads import MAIN, WORKLOADS  # noqa: E402
 
 OURS = "aioreq" if IMPLEMENTATION == "compiled" else "aioreq-pure"
@@ -39,9 +42,10 @@ MEASURED = [
     *(("bare", name) for name in ("json-1", "tls-32", "1mb-8", "chunks-small", "gzip", "download", "upload", "connect", "post")),
     *(("bare-plain", name) for name in ("json-32", "1mb", "download")),
 ]
+FEW = {name: 2 for name, workload in WORKLOADS.items() if not workload.requests or workload.quick > 2}  # of others as many as they make
 EMBEDDED = ["json-1", "tls-1", "10kb", "1mb", "gzip", "download", "upload", "connect", "post"]
 if OURS == "aioreq-pure":  # the suite itself is the same: a sample
-    MEASURED = [(OURS, name) for name in ("json-1", "chunks-small", "upload")]
+    MEASURED = [(OURS, name) for name in ("json-1", "chunks-small", "upload", "ws-32", "sse")]
     EMBEDDED = ["json-1"]
 
 
@@ -66,7 +70,7 @@ def embedded() -> Iterator[Servers]:
 def test_each_workload_brings_whole_bodies(servers: Servers, client: str, name: str) -> None:
     """The worker compares every body, and fails on another one; nginx counts what was uploaded and each connection's requests."""
     workload = WORKLOADS[name]
-    figures = measure(client, workload, servers, "asyncio", 0, 0 if workload.requests else 2)
+    figures = measure(client, workload, servers, "asyncio", 0, FEW.get(name, 0))
     assert figures[workload.figure] > 0
 
 
@@ -83,9 +87,25 @@ def test_a_wrong_body_fails(embedded: Servers) -> None:
         measure(OURS, WORKLOADS["10kb"], lying, "asyncio", 0, 1)
 
 
+async def test_a_wrong_echo_fails() -> None:
+    async def send(message: bytes | str) -> None:
+        sent.append(message)
+
+    async def receive() -> bytes | str:
+        return sent.popleft() if len(sent) > 2 else b"another"
+
+    async def close() -> None:
+        pass
+
+    sent = deque[bytes | str]()
+    with pytest.raises(WrongAnswer, match="an echo of 7 instead of 5"):
+        await echoes(WebSocket(send, send, receive, close), b"hello", 9, 4, [])
+    assert len(sent) == 2
+
+
 def test_servers_stop_with_the_suite() -> None:
     with running(embedded=True) as servers:
-        ports = [urlsplit(url).port for url in (servers.web, servers.tls, servers.chunked)]
+        ports = [urlsplit(url).port for url in (servers.web, servers.tls, servers.chunked, servers.echo)]
     for port in ports:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port or 0), timeout=1)
@@ -161,6 +181,17 @@ def test_a_missing_client_is_left_out() -> None:
     taking, left_out = rounds.entrants(WORKLOADS["tls-32"], ["bare", "bare-plain", "aioreq"])
     assert taking == ["bare", "aioreq"]
     assert list(left_out) == ["bare-plain"]
+
+
+def test_each_protocol_has_its_own_clients() -> None:
+    names = ["bare", "picows", "aioreq", "aiohttp", "httpx"]
+    installed = [name for name in names if CLIENTS[name].missing() is None]
+    assert rounds.entrants(WORKLOADS["json-1"], installed) == ([name for name in installed if name != "picows"], {})
+    assert rounds.entrants(WORKLOADS["ws-1"], installed) == ([name for name in ("picows", "aioreq", "aiohttp") if name in installed], {})
+    taking, left_out = rounds.entrants(WORKLOADS["ws-pieces"], installed)
+    assert taking == ["aioreq"]
+    assert set(left_out) == {"picows", "aiohttp"} & set(installed)
+    assert rounds.entrants(WORKLOADS["sse"], installed)[0] == [name for name in ("aioreq", "aiohttp", "httpx") if name in installed]
 
 
 def test_the_spread_of_ratios() -> None:

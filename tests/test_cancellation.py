@@ -25,6 +25,7 @@ from typing import Any, TypeGuard
 
 import pytest
 from cancelled_requests import ALSO_REFUSING, REFUSING, SILENT, Kinds, Lookup, Peers, Reads, considered, routes, slow_pieces
+from cancelled_websockets import STEP, WebSockets
 from cancelling import MODULES, PACKAGE, Cancelling, How, Place, places
 from relay import GRANTED, Relay
 
@@ -38,6 +39,8 @@ import aioreq.saving
 import aioreq.sendfile
 import aioreq.slots
 import aioreq.upload
+import aioreq.websocket.inbox
+import aioreq.websocket.outbox
 from aioreq import StaticResolver
 from aioreq.middlewares import default_middlewares
 from aioreq.testing import Authority, Server, httpbin
@@ -49,11 +52,14 @@ BATCH = 200  # requests after which all is looked at
 # Awaits at which nobody can be cancelled, and why.
 NEVER_SUSPEND = {
     ("_open", "async with limit"): "a time limit is entered and left without waiting",
+    ("_open", "async with opening"): "the same",
     ("in_time", "async with asyncio.timeout_at(now + deadline.left(now)) as limit"): "the same",
+    ("ping", "async with asyncio.timeout(timeout) as limit"): "the same",
     ("__aexit__", "await response.close()"): "asynchronous for those who write `await`; it doesn't wait",
     ("__aexit__", "await self._context.__aexit__(kind, error, trace)"): "the same",
     ("resolve", "await self._channel().getaddrinfo(host, port=port, type=socket.SOCK_STREAM)"): "aiodns isn't always installed",
     ("_fetch", "await asyncio.sleep(0)"): "whoever comes there was cancelled a moment before, and is told there",
+    ("_send_steps", "async with _Turn(self)"): "it was looked a moment before that nobody has the turn",
     ("_end_with_loop", "await channel.close()"): "the end of a loop, or of a resolver; no request waits for it",
 }
 # Modules with awaits that no request passes, and what they are.
@@ -271,6 +277,8 @@ async def standing_peers(folder: Path) -> AsyncIterator[Peers]:
         Relay() as proxy,
         Relay(authority.server_context()) as secure_proxy,
         Relay(socks=True) as socks,
+        WebSockets() as web_sockets,
+        WebSockets(context=authority.server_context()) as secure_web_sockets,
     ):
         socks.reply = lambda host: b"\x05" if host in (REFUSING, *SILENT) else GRANTED
         with contextlib.ExitStack() as deaf:
@@ -278,7 +286,7 @@ async def standing_peers(folder: Path) -> AsyncIterator[Peers]:
             deaf.enter_context(deaf_unix_socket(folder / "deaf"))
             for host, server in itertools.product(SILENT, (plain, secure)):
                 deaf.enter_context(black_hole(host, server.port))
-            yield Peers(plain, secure, unix, proxy, secure_proxy, socks, deaf_port, folder / "deaf")
+            yield Peers(plain, secure, unix, proxy, secure_proxy, socks, deaf_port, folder / "deaf", web_sockets, secure_web_sockets)
 
 
 @contextlib.asynccontextmanager
@@ -292,6 +300,9 @@ async def campaign(seed: int, folder: Path, patience: float) -> AsyncIterator[Ca
         patch.setattr(aioreq.protection, "_LARGE", 1024)
         patch.setattr(aioreq.download, "LEAST_PIECE", 1024)
         patch.setattr(aioreq.saving, "BLOCK", 1024)
+        patch.setattr(aioreq.websocket.outbox, "BURST", 4096)
+        patch.setattr(aioreq.websocket.outbox, "STEP", STEP)
+        patch.setattr(aioreq.websocket.inbox, "STEPS", 2)
         patch.setattr(aioreq.sendfile.FileSource, "in_memory", lambda source: source._known > source._at)  # nothing is, until it is read
         async with (
             standing_peers(folder) as peers,

@@ -1,4 +1,4 @@
-"""Every block of Python in docs/ is run: a script against the embedded server, a block of tests by pytest."""
+"""Every block of Python in docs/ is run: a script against the embedded server or one of WebSocket, a block of tests by pytest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from websocket_rooms import rooms
 
 import aioreq
 from aioreq.testing import Server, httpbin
@@ -46,7 +48,8 @@ def test_a_block_runs(block: str, tmp_path: Path) -> None:
     pytest_options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]
     pytest_options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     options = ["-W", "error", *(pytest_options if tests else [])]
-    with Server(routes=httpbin, record=False) as server:
+    with Server(routes=httpbin, record=False) as server, rooms() if "ws://" in block else nullcontext("") as sockets:
+        block = block.replace("ws://127.0.0.1:8000", sockets)
         script.write_text(block.replace("127.0.0.1:8000", f"{server.host}:{server.port}"), encoding="utf-8")
         environment = {
             **os.environ,

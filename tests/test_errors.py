@@ -53,10 +53,12 @@ PARENTS: dict[str, set[type[BaseException]]] = {
     "LimitExceeded": {errors.ProtocolError},
     "ConnectionLost": {AioreqError, ConnectionError},
     "IncompleteBody": {ConnectionLost},
+    "WebSocketClosed": {ConnectionLost},
     "DecodeError": {AioreqError},
     "DigestMismatch": {AioreqError},
     "TooManyRedirects": {AioreqError},
     "StatusError": {AioreqError},
+    "WebSocketRefused": {AioreqError},
     "ClientClosed": {AioreqError, RuntimeError},
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websocket_rooms import rooms
 
 import aioreq
 from aioreq.testing import Server, httpbin
@@ -28,12 +29,13 @@ def server() -> Iterator[Server]:
         yield server
 
 
-def run(name: str, *arguments: str, status: int = 0, first: Path | None = None) -> str:
-    """What an example prints; nothing goes to stderr. `first` is a folder to import from before any other."""
+def run(name: str, *arguments: str, status: int = 0, first: Path | None = None, said: str = "") -> str:
+    """What an example prints; nothing goes to stderr. `first` is a folder to import from before any other; `said` what it can read."""
     package = os.pathsep.join([*([str(first)] if first else []), str(Path(aioreq.__file__).parent.parent)])
     done = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
         env={**os.environ, "PYTHONPATH": package, "PYTHONASYNCIODEBUG": "", "PYTHONIOENCODING": "utf-8"},
+        input=said,
         capture_output=True,
         encoding="utf-8",
         timeout=SECONDS,
@@ -74,6 +76,13 @@ def test_upload(server: Server, tmp_path: Path) -> None:
     ]
 
 
+def test_llm_stream() -> None:
+    out = run("llm_stream.py").splitlines()
+    assert out[0].startswith("Events are text , and each")
+    assert out[1:3] == ["Events are text , ...", "the model stopped early: True"]
+    assert re.fullmatch(r"POST 127\.0\.0\.1/v1/chat/completions: 401 .* \{'error': 'who are you\?'\}", out[3])
+
+
 def test_middleware(server: Server) -> None:
     out = run("middleware.py", server.url)
     assert re.findall(r"GET (\S+): (\d+) after", out) == [
@@ -108,6 +117,12 @@ def test_timeouts_and_errors(server: Server) -> None:
         "no connection (DNSError)",
         "wrong URL",
     ]
+
+
+def test_websocket_chat() -> None:
+    with rooms() as url:
+        out = run("websocket_chat.py", f"{url}/echo", "ann", said="hello\nwho is there?\n")
+    assert out.splitlines()[1:] == ['{"name":"ann","text":"hello"}', '{"name":"ann","text":"who is there?"}']
 
 
 def test_the_demo() -> None:

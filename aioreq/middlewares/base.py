@@ -66,6 +66,10 @@ class PoolMiddleWare(MiddleWare):
                 # A link's own, or one that another client has sent: by this client's guard, caps, proxies and TLS, but without its
                 # credentials, which would come back at each redirect.
                 request = client.settings.settle(request.replace(), way_only=True)
+            if request.stream and request.field("sec-websocket-key"):
+                from ..websocket.handshake import with_own_key
+
+                request = with_own_key(request)
             return client.pool().send(request)
         except Exception as error:
             return raised(error)

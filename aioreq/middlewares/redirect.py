@@ -13,7 +13,7 @@ from ..errors import AioreqError, InvalidURL, LocalProtocolError, RedirectRefuse
 from ..headers import text
 from ..models import Request, Response, ResponseHead, StreamResponse
 from ..request_body import StreamedBody
-from ..urls import without_password
+from ..urls import without_password, without_websocket
 from .base import MiddleWare, in_time
 
 if TYPE_CHECKING:
@@ -92,10 +92,9 @@ async def _following(request: Request, response: Response | StreamResponse, poli
             raise RedirectRefused(f"the client's redirect_policy refuses {_hop(response, following)}", request=request, response=response)
     if len(response.redirects) >= request.max_redirects:
         raise _too_many(request, response, following)
-    body = following.body
-    if policy is None and body and not (isinstance(body, StreamedBody) and body.length == 0) and _leaves_tls(request, following):
+    if policy is None and (meant := _meant_for_tls(following)) and _leaves_tls(request, following):
         raise RedirectRefused(
-            f"{_hop(response, following)} would send the request body, which was meant for TLS, where everybody on the way can read it: "
+            f"{_hop(response, following)} would send {meant} meant for TLS where everybody on the way can read it: "
             "ask there yourself, or give the client a redirect_policy that says 'follow'",
             request=request,
             response=response,
@@ -119,7 +118,7 @@ def _location(request: Request, response: ResponseHead) -> str | None:
 
 def _redirected(request: Request, status: int, location: str) -> Request:
     try:
-        target = request.redirected(location)
+        target = request.redirected(without_websocket(location) if _is_handshake(request) else location)
     except InvalidURL as error:
         raise RemoteProtocolError(f"{_shown(request.url)} redirects to what can't be requested: {error}", request=request) from error
     following = request.replace(parsed=target)
@@ -146,6 +145,18 @@ async def _answer(policy: RedirectPolicy, response: ResponseHead, following: Req
     if following.parsed.origin != origin:  # what was dropped and kept holds for the proposed one
         raise ValueError("redirect_policy sent the request to another origin: let it say 'stop', and ask there yourself")
     return answer
+
+
+def _meant_for_tls(following: Request) -> str | None:
+    """What a request would send that nobody but the server may read, in words."""
+    body = following.body
+    if body and not (isinstance(body, StreamedBody) and body.length == 0):
+        return "the request body, which was"
+    return "the messages of a WebSocket, which were" if _is_handshake(following) else None
+
+
+def _is_handshake(request: Request) -> bool:
+    return request.field("sec-websocket-key") is not None
 
 
 def _leaves_tls(request: Request, following: Request) -> bool:

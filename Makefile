@@ -1,7 +1,7 @@
 # One verb a need; CI runs the same ones. All that they install goes to $(VENV); `make clean` takes it away again.
 #   make demo [URL=...]   a request from this checkout      make test        the whole suite, four ways
 #   make check            lint + types + test               make build       the package and its test tools, in $(VENV)
-#   make bench-quick      what a request costs, a minute    make bench       the same of every client, a quarter of an hour
+#   make bench-quick      what a request costs, a minute    make bench       the same of every client, some twenty minutes
 # Another interpreter: make test PYTHON=python3.13
 
 PYTHON ?= python3

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,8 @@ def test_the_readme_has_code() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_the_readme_runs(server: Server, block: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "http://127.0.0.1:8000" in block
-    exec(compile(block.replace("http://127.0.0.1:8000", server.url), "README.md", "exec"), {"__name__": "__main__"})
+    assert "://127.0.0.1:8000" in block
+    with rooms() if "ws://" in block else nullcontext("") as sockets:
+        block = block.replace("http://127.0.0.1:8000", server.url).replace("ws://127.0.0.1:8000", sockets)
+        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out

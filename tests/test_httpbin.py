@@ -169,3 +169,11 @@ def test_digest_auth_checks_every_field(call: Call, change: dict[str, str], stat
     assert again.status == 401
     if status == 200:
         assert all("stale=true" in c for c in again.headers.get_all("WWW-Authenticate") or ["none"])
+
+
+def test_server_sent_events(call: Callable[..., tuple[http.client.HTTPResponse, bytes]]) -> None:
+    response, body = call("/sse?count=3&duration=0")
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
+    assert body == b"".join(b'event: ping\nid: %d\ndata: {"id": %d}\n\n' % (n, n) for n in range(3))
+    assert call("/sse?count=3&duration=0", headers={"Last-Event-ID": "1"})[1] == b'event: ping\nid: 2\ndata: {"id": 2}\n\n'
+    assert call("/sse?count=3", headers={"Last-Event-ID": "2"})[0].status == 204

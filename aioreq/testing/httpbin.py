@@ -27,7 +27,7 @@ _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 
 
 def httpbin(server: Server) -> None:
-    """Adds /get /anything /headers /json /id /status /redirect /redirect-to /bytes /stream /drip /delay /gzip /deflate /cookies
+    """Adds /get /anything /headers /json /id /status /redirect /redirect-to /bytes /stream /drip /sse /delay /gzip /deflate /cookies
     /basic-auth /digest-auth /upload; each says below what it gives."""
     route = server.route
     for path in ("/get", "/headers", "/anything", "/anything/*"):
@@ -40,6 +40,7 @@ def httpbin(server: Server) -> None:
     route("/bytes/{n}", lambda r: _pattern(int(r.params["n"])))
     route("/stream/{n}", _stream)
     route("/drip", _drip)
+    route("/sse", _sse)
     route("/delay/{seconds}", _delay)
     route("/gzip", lambda r: _encoded(r, "gzip", gzip_codec.compress))
     route("/deflate", lambda r: _encoded(r, "deflate", zlib.compress))
@@ -118,6 +119,20 @@ async def _drip(request: Request) -> Reply:
     await asyncio.sleep(float(query.get("delay", "0")))
     headers = [("Content-Type", "application/octet-stream"), ("Content-Length", str(count))]
     return Reply(int(query.get("code", "200")), headers, drops())
+
+
+async def _sse(request: Request) -> Reply:
+    """?count= (10) server-sent events over ?duration= (1) seconds, numbered from behind the Last-Event-ID on; then 204."""
+    query = dict(request.query)
+    count, first = int(query.get("count", "10")), int(request.header("last-event-id") or -1) + 1
+    pause = float(query.get("duration", "1")) / max(count, 1)
+
+    async def events() -> AsyncIterator[bytes]:
+        for number in range(first, count):
+            yield f"event: ping\nid: {number}\ndata: {json.dumps({'id': number})}\n\n".encode()
+            await asyncio.sleep(pause)
+
+    return Reply(200, [("Content-Type", "text/event-stream")], events()) if first < count else Reply(204)
 
 
 async def _delay(request: Request) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def framed(int first, payload not None):
 def hand_on_whole(data not None, Py_ssize_t at, Py_ssize_t end, uint64_t most, on_piece):
     cdef Py_buffer view
     cdef const byte_t* octets
-    cdef Py_ssize_t start, length
+    cdef Py_ssize_t start, i
+    cdef uint64_t length
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
         if at < 0 or end > view.len:
@@ -70,9 +71,15 @@ def hand_on_whole(data not None, Py_ssize_t at, Py_ssize_t end, uint64_t most, o
                 start, length = at + 4, octets[at + 2] << 8 | octets[at + 3]
                 if length < 126:
                     break
+            elif length == 127 and end - at >= 10:
+                start, length = at + 10, 0
+                for i in range(2, 10):
+                    length = length << 8 | octets[at + i]
+                if length < 65536:
+                    break
             elif length > 126:
                 break
-            if length > end - start or <uint64_t> length > most:
+            if length > <uint64_t> (end - start) or length > most:
                 break
             on_piece(octets[at] & 0x0F, PyBytes_FromStringAndSize(<const char*> octets + start, length), True, False)
             at = start + length

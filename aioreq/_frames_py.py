@@ -53,7 +53,7 @@ def framed(first: int, payload: Buffer) -> bytes:
 
 
 def hand_on_whole(data: Buffer, at: int, end: int, most: int, on_piece: Callable[[int, bytes, bool, bool], None]) -> int:
-    """Behind the unfragmented messages of 64 KiB and `most` bytes at most that stand from `at` on, each of which `on_piece` is given."""
+    """Behind the unfragmented messages of `most` bytes at most that stand from `at` on, each of which `on_piece` is given."""
     with memoryview(data) as octets:
         if at < 0 or end > len(octets):
             raise ValueError("more bytes than there are")
@@ -62,6 +62,10 @@ def hand_on_whole(data: Buffer, at: int, end: int, most: int, on_piece: Callable
             if length == 126:
                 start, length = at + 4, octets[at + 2] << 8 | octets[at + 3]
                 if length < 126:
+                    break
+            elif length == 127 and end - at >= 10:
+                start, length = at + 10, int.from_bytes(octets[at + 2 : at + 10], "big")
+                if length < 65536:
                     break
             elif length > 126:
                 break

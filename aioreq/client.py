@@ -248,12 +248,11 @@ class Client:
     ) -> WebSocketForever:
         """`async for ws in client.websocket_forever(url):` gives an open `WebSocket`, and another one each time the loop comes round.
 
-        The one before is closed then, and so is the last one when the loop is left. What the body raises ends the loop: WebSocketClosed,
-        and the ReadTimeout of a server that has gone silent, are to be caught there. A server that can't be reached, or answers 429 or
-        5xx, is tried again, `attempts` times in a row after the first (None: any number). The pause is anything up to
-        `backoff * 2 ** (n - 1)` seconds after n failures in a row, at random, or what a function of n says; a Retry-After comes besides;
-        `max_wait` at most. A connection that brought a message, or was open for `max_wait`, ends the row. `options` are those of
-        `websocket`; its request isn't tried again by itself unless `retry` is given.
+        The one before is closed then, and so is the last one when the loop is left. What the body raises ends the loop: WebSocketClosed is
+        to be caught there. A server that can't be reached, or answers 429 or 5xx, is tried again, `attempts` times in a row after the
+        first (None: any number). The pause is anything up to `backoff * 2 ** (n - 1)` seconds after n failures in a row, at random, or
+        what a function of n says; a Retry-After comes besides; `max_wait` at most. A connection that brought a message, or was open for
+        `max_wait`, ends the row. `options` are those of `websocket`; its request isn't tried again by itself unless `retry` is given.
 
         Errors: those of `websocket` that stay as they are: GuardError, CertificateError, any other status, ...; and the last of a row.
         """

@@ -114,8 +114,7 @@ class Connection(Deadlines):
         self._ended = False
         self._began = 0.0
         self._close_asked = False
-        self._write_paused = False
-        self._reading_paused = False
+        self._write_paused = self._reading_paused = False
 
     # -- the exchange
 
@@ -234,7 +233,9 @@ class Connection(Deadlines):
             return
         self.closed = True
         self.watch_no_more()
-        if self.transport is not None:
+        if self.detached is not None:
+            self.detached.leave()
+        elif self.transport is not None:
             if clean and self.secure and self._request is None and not self.transport.is_closing():
                 self.transport.close()  # writes a close_notify (RFC 9112 section 9.8), but would go on to wait for the peer's
             self.transport.abort()

@@ -28,6 +28,9 @@ class Taker(Protocol):
     def eof(self) -> None:
         """The peer sends no more. The transport closes once what was written is sent."""
 
+    def leaving(self) -> None:
+        """This side closes the connection, the client for example: what is written in this very call may still get out."""
+
     def lost(self, error: Exception | None, /) -> None:
         """The transport is gone; the last call."""
 
@@ -66,6 +69,16 @@ class Detached:
         """Close now, whatever is still unsent. `transport.close()` sends it first."""
         self._connection.close()
 
+    def leave(self) -> None:
+        """The connection is being closed."""
+        transport = self.transport
+        if self._lost is not None:
+            return
+        if self._taker is not None and not transport.is_closing():
+            self._taker.leaving()
+        transport.close()
+        self._connection.loop.call_soon(_abort_unsent, transport)  # uvloop writes at the end of a turn
+
     # -- the face's side
 
     def received(self, data: Buffer, size: int) -> None:
@@ -92,3 +105,8 @@ class Detached:
     def write_paused(self, paused: bool) -> None:
         if self._taker is not None:
             self._taker.write_paused(paused)
+
+
+def _abort_unsent(transport: asyncio.Transport) -> None:
+    if transport.get_write_buffer_size():
+        transport.abort()

@@ -199,7 +199,7 @@ class IncompleteBody(ConnectionLost):
 
 
 class WebSocketClosed(ConnectionLost):
-    """The WebSocket is closed, or was lost.
+    """The WebSocket is closed, or was lost; one whose server has gone silent is (`ping_timeout`): a ReadTimeout is the cause then.
 
     `code` and `reason` are those of the peer's close frame (RFC 6455 section 7.1.5): 1005 where it had no code, 1006 where none came.
     """

@@ -52,7 +52,7 @@ async def main(url: str, name: str) -> None:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(show(ws))
                     both.create_task(lines.say(ws, name))
-            except* (aioreq.WebSocketClosed, aioreq.ReadTimeout) as lost:  # the latter when it has gone silent
+            except* aioreq.WebSocketClosed as lost:  # or gone silent
                 print("lost:", *lost.exceptions)
             if lines.ended and not lines.waiting:
                 break

@@ -37,6 +37,9 @@ class Heard:
         self.ended = True
         self._more.set()
 
+    def leaving(self) -> None:
+        pass
+
     def lost(self, error: Exception | None) -> None:
         self.error = error
         self.gone.set()

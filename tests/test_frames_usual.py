@@ -75,6 +75,29 @@ def test_what_comes(twin: Any, most: int) -> None:
             assert (got, at) == (wanted[:count], ends[count - 1] if count else 0)
 
 
+@pytest.mark.parametrize("size", [65536, 70_000])
+def test_large_ones(twin: Any, size: int) -> None:
+    """Those with a length of 64 bits, too, are copied but once: where they are whole, and no longer than allowed."""
+    payload = os.urandom(size)
+    data = frame(1, b"before") + frame(2, payload) + frame(1, b"after")
+    first, end = 2 + len(b"before"), 2 + len(b"before") + 10 + size
+    large = (2, payload, True, False)
+    got: list[Any] = []
+    assert twin.hand_on_whole(data, 0, len(data), 1 << 63, partial(collect, got)) == len(data)
+    assert got == [(1, b"before", True, False), large, (1, b"after", True, False)]
+    for cut in (*range(first, first + 11), end - 1, end):
+        got = []
+        assert twin.hand_on_whole(data, 0, cut, size, partial(collect, got)) == (end if cut == end else first)
+        assert got[1:] == ([large] if cut == end else [])
+    assert twin.hand_on_whole(data, first, end, size - 1, partial(collect, got)) == first
+
+
+@pytest.mark.parametrize("length", [0, 125, 65535, 1 << 63, (1 << 64) - 1])
+def test_a_length_of_64_bits_that_is_not_as_it_should_be(twin: Any, length: int) -> None:
+    data = b"\x82\x7f" + length.to_bytes(8, "big") + bytes(70_000)
+    assert twin.hand_on_whole(data, 0, len(data), 1 << 63, partial(collect, [])) == 0
+
+
 def test_misuse(twin: Any) -> None:
     with pytest.raises(ValueError, match="more bytes"):
         twin.hand_on_whole(b"abc", 0, 4, 10, SimpleNamespace())

@@ -9,7 +9,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websocket_server import (
@@ -75,7 +75,7 @@ async def test_an_echo_of_each_kind(client: Client) -> None:
             await ws.send(message)
             assert await ws.receive() == message
         for given in (bytearray(b"abc"), memoryview(b"abc"), type("Own", (bytes,), {})(b"abc")):
-            await ws.send(given)  # type: ignore[arg-type]
+            await ws.send(given)
             assert await ws.receive() == b"abc"
         await ws.send_json({"a": ["ü", None]})
         assert await ws.receive_json() == {"a": ["ü", None]}
@@ -339,13 +339,24 @@ async def test_a_ping_that_nobody_answers(client: Client) -> None:
 
     async with WebSocketServer(script) as server:
         ws = await client.websocket(server.url, ping_interval=0.05, ping_timeout=0.05)
-        with pytest.raises(ReadTimeout, match=r"127.0.0.1:\d+ answered no ping, and sent nothing else, for 0.05 s"):
+        with pytest.raises(WebSocketClosed, match=r"127.0.0.1:\d+ answered no ping, and sent nothing else, for 0.05 s") as caught:
             await ws.receive()
+        assert (caught.value.code, caught.value.request) == (1006, ws.request)
+        assert isinstance(caught.value.__cause__, ReadTimeout)
+        assert caught.value.__cause__.request is ws.request
         with pytest.raises(WebSocketClosed, match="given up by this side.*answered no ping"):
             await ws.send("x")
         assert ws.close_code == 1006
         await ws.close()
         assert (await server.last()).close == (1011, "")
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+async def test_limits_that_are_none(client: Client, seconds: float) -> None:
+    async with WebSocketServer() as server, client.websocket(server.url) as ws:
+        for waiting in (ws.receive, ws.receive_json, ws.ping):
+            with pytest.raises(ValueError, match="timeout"):
+                await waiting(timeout=seconds)
 
 
 async def test_a_ping_with_a_limit(client: Client) -> None:
@@ -477,6 +488,48 @@ async def test_closing_while_the_server_floods(client: Client) -> None:
         await until(lambda: ws._inbox.paused)
         await ws.close(3000)
         assert ws.close_code == 3000
+
+
+async def test_a_client_that_is_closed_says_goodbye() -> None:
+    """Behind all that was sent, which goes out at the end of a turn."""
+    async with WebSocketServer(saying()) as server:
+        async with Client() as client:
+            ws = await client.websocket(server.url)
+            receiving = asyncio.ensure_future(ws.receive())
+            await asyncio.sleep(0)
+            for number in range(5):
+                await ws.send(str(number))
+        with pytest.raises(WebSocketClosed, match="given up by this side.*its client was closed"):
+            await receiving
+        peer = await server.last()
+        assert [one.payload for one in peer.frames[:-1]] == [b"0", b"1", b"2", b"3", b"4"]
+        assert (peer.close, peer.end) == ((1001, ""), "FIN")
+
+
+async def test_a_client_that_is_closed_waits_for_no_server() -> None:
+    async def stuck(peer: Peer) -> None:
+        cast(asyncio.Transport, peer.writer.transport).pause_reading()
+        await asyncio.sleep(1000)
+
+    async with WebSocketServer(stuck) as server:
+        async with Client() as client:
+            ws = await client.websocket(server.url, close_timeout=None)
+            message = ws.send(bytes(MIB) for _ in range(100))
+            sending = asyncio.ensure_future(message)
+            await until(lambda: ws._outbox.paused)
+        with pytest.raises(WebSocketClosed, match="its client was closed"):
+            await sending
+        assert ws._link.gone
+
+
+async def test_who_is_told_of_one_that_was_abandoned(client: Client) -> None:
+    async with WebSocketServer(saying()) as server:
+        ws = await client.websocket(server.url)
+        receiving = asyncio.ensure_future(ws.receive())
+        await asyncio.sleep(0)
+        ws.abandon()
+        with pytest.raises(WebSocketClosed, match="was closed by this side"):
+            await receiving
 
 
 async def test_an_error_in_the_block_waits_for_nothing(client: Client) -> None:

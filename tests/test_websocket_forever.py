@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import sys
 import time
@@ -95,11 +96,25 @@ async def test_a_connection_that_went_silent_is_followed_by_another_one(client: 
         async for ws in client.websocket_forever(server.url, backoff=SOON, **options):
             try:
                 assert await ws.receive() == "hello"
-            except aioreq.ReadTimeout as error:
+            except aioreq.WebSocketClosed as error:
                 errors.append(error)
                 continue
             break
         assert len(errors) == 1
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+async def test_connections_that_come_to_nothing_are_attempts_too(client: aioreq.Client, attempts: int) -> None:
+    async def goodbye(peer: Peer) -> None:
+        await peer.finish(4000, "full")
+
+    async with WebSocketServer(goodbye) as server:
+        with pytest.raises(aioreq.WebSocketClosed, match="full") as caught:
+            async for ws in client.websocket_forever(server.url, backoff=SOON, attempts=attempts):
+                with contextlib.suppress(aioreq.WebSocketClosed):
+                    await ws.receive()
+        assert caught.value.code == 4000
+        assert len(await server.ended(attempts + 1)) == attempts + 1
 
 
 async def test_a_right_close_is_followed_by_another_one_too(client: aioreq.Client) -> None:

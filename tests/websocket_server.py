@@ -416,7 +416,8 @@ class WebSocketServer:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
-            peer.writer.transport.abort()
+            with contextlib.suppress(AttributeError):  # asyncio's: one that was closed with bytes to send has sent them, and is gone
+                peer.writer.transport.abort()
         await self._server.wait_closed()
         if kind is None and self.failures:
             raise self.failures[0]

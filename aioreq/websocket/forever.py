@@ -83,7 +83,10 @@ class WebSocketForever:
             raise StopAsyncIteration
         self._busy = True
         try:
+            last = self._ws
             await self._leave()
+            if last is not None and self._failed > self._most:
+                raise last._link.ending.closed()
             return await self._open()
         except AioreqError as error:
             self._ended = True

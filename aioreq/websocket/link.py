@@ -66,7 +66,7 @@ class Ending:
         self.code: int | None = None  # of the peer's close frame, as soon as it is here
         self.reason = ""
         self.why = ""  # this side gave the connection up
-        self.cause: Exception | None = None  # the transport's
+        self.cause: Exception | None = None  # the transport's, or the time that passed
 
     def fail(self, error: AioreqError) -> None:
         """This is what the reader is told, once."""
@@ -125,7 +125,7 @@ class Link:
         self._waiters: set[asyncio.Future[None]] = set()  # for the end
         self.inbox = Inbox(loop, self, self.ending, inflater)
         least = 0 if deflate is None else deflate.min_size
-        self.outbox = Outbox(loop, self._transport.write, self.broken_off, self.ending, compressor, least)
+        self.outbox = Outbox(loop, self._transport, self.broken_off, self.ending, compressor, least)
         self.keepalive = Keepalive(loop, self, options.ping_interval, options.ping_timeout)
         self.any = False  # of a message has come
         self.on_piece: Callable[[int, bytes, bool, bool], None] = self._first_piece
@@ -162,6 +162,13 @@ class Link:
 
     def eof(self) -> None:
         # The transport closes once what was written is out, which it may never be.
+        self._end()
+
+    def leaving(self) -> None:
+        ending = self.ending
+        if not (self.closing or ending.asked or ending.why):
+            ending.why = "its client was closed"
+        self.outbox.close(close_payload(GOING_AWAY))
         self._end()
 
     def lost(self, error: Exception | None) -> None:
@@ -210,19 +217,19 @@ class Link:
             self._transport.resume_reading()
         self._give_up_after(self._close_timeout)
 
-    def fail(self, error: AioreqError, code: int = PROTOCOL_ERROR) -> None:
+    def fail(self, error: AioreqError) -> None:
         """Tell the peer what it did, the reader too, and read no more (section 7.1.7)."""
         if self.inbox.ended:
             return
         self.ending.fail(error)
-        code = getattr(error, "close_code", None) or code
-        self.outbox.close(close_payload(code))
+        self.outbox.close(close_payload(getattr(error, "close_code", None) or PROTOCOL_ERROR))
         self._end(LINGER)
 
     def abandon(self, code: int = GOING_AWAY) -> None:
         """Say that we go, and wait for nothing. Where the peer takes nothing any more, it isn't said."""
         if self.gone:
             return
+        self.ending.asked = True
         if self.outbox.paused:
             self.abort()
             return
@@ -280,7 +287,11 @@ class Link:
         return self.inbox.paused
 
     def unanswered(self, seconds: float) -> None:
-        self.fail(ReadTimeout(f"{self.ending.peer} answered no ping, and sent nothing else, for {seconds:g} s"), INTERNAL_ERROR)
+        ending = self.ending
+        ending.why = f"{ending.peer} answered no ping, and sent nothing else, for {seconds:g} s"
+        ending.cause = ReadTimeout(ending.why, request=ending.request)
+        self.outbox.close(close_payload(INTERNAL_ERROR))
+        self._end(LINGER)
 
 
 def _nothing(*args: object) -> None:

@@ -29,21 +29,22 @@ class Outbox:
     """`straight`: a whole message may be written at once, as it is. `broken_off` is called where one was begun that can't be ended."""
 
     __slots__ = (
-        *("_begun", "_broken_off", "_changes", "_compressor", "_ending", "_least", "_loop", "_pong", "_size", "_turn", "burst"),
-        *("closed", "gathered", "paused", "straight", "transmit", "wrote"),
+        *("_begun", "_broken_off", "_changes", "_compressor", "_ending", "_is_closing", "_least", "_loop", "_pong", "_size", "_turn"),
+        *("burst", "closed", "gathered", "paused", "straight", "transmit", "wrote"),
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        write: Callable[[bytes], object],
+        transport: asyncio.WriteTransport,
         broken_off: Callable[[], object],
         ending: Ending,
         compressor: Compressor | None,
         least: int,
     ) -> None:
         self._loop = loop
-        self.transmit = write
+        self.transmit: Callable[[bytes], object] = transport.write
+        self._is_closing: Callable[[], object] = transport.is_closing
         self._broken_off = broken_off
         self._ending = ending
         self._compressor = compressor
@@ -98,7 +99,7 @@ class Outbox:
     def leave(self) -> None:
         """The transport is gone."""
         self.shut()
-        self.transmit = self._broken_off = _nothing  # they lead back here
+        self.transmit = self._is_closing = self._broken_off = _nothing  # they lead back here
 
     # -- what is written
 
@@ -119,14 +120,19 @@ class Outbox:
         self._size += size
         self.burst -= size + MESSAGE
         if self._size > GATHERED:
-            self._flush()
+            self._write_gathered()
 
     def _flush(self) -> None:
         self.wrote = False
+        self._write_gathered()
+
+    def _write_gathered(self) -> None:
         if self.gathered:
-            self.transmit(b"".join(self.gathered))
+            data = b"".join(self.gathered)
             self.gathered.clear()
             self._size = 0
+            if not self._is_closing():  # asyncio complains of each further write to a broken one
+                self.transmit(data)  # which may call back
 
     def _changed(self) -> None:
         self.straight = self._compressor is None and not (self.paused or self.closed or self._turn)

@@ -55,7 +55,7 @@ class WebSocket:
 
     # -- messages
 
-    async def send(self, message: str | bytes | Iterable[str | bytes] | AsyncIterable[str | bytes]) -> None:
+    async def send(self, message: str | bytes | bytearray | memoryview | Iterable[str | bytes] | AsyncIterable[str | bytes]) -> None:
         """Send a message: str as text, bytes as binary; an iterable of either as one message, each piece as soon as it is there.
 
         It waits while the server doesn't take what was sent before. Cancelled while it waits, nothing was sent; but a message of pieces
@@ -125,6 +125,7 @@ class WebSocket:
                         return data.decode()
                     except UnicodeDecodeError as error:
                         raise inbox.fault(error) from None
+        check_seconds("WebSocket.receive", "timeout", timeout)
         return await inbox.whole(timeout)
 
     async def receive_json(self, timeout: float | None = None) -> Any:

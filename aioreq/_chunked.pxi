@@ -13,6 +13,7 @@ cdef class ChunkedDecoder:
 
     `feed(data)` returns what `data` held of the body, in one piece; `done` says that the last chunk and the trailer section were
     read, `trailers` what stood there, `rest()` the bytes behind. Raises `RemoteProtocolError` or `LimitExceeded`, then takes no more.
+    `ends`, where somebody has put a list there, gets how many bytes of the body lie before the end of each chunk.
     """
 
     cdef object _limits
@@ -20,7 +21,9 @@ cdef class ChunkedDecoder:
     cdef object _trailers
     cdef bytearray _rest
     cdef int _state
+    cdef public object ends
     cdef int64_t _size
+    cdef int64_t _total
     cdef int _digits
     cdef bint _spaced
     cdef Py_ssize_t _extension_cap
@@ -45,7 +48,7 @@ cdef class ChunkedDecoder:
 
     cdef int _reset(self) except -1:
         self._state = SIZE
-        self._size = self._digits = 0
+        self._size = self._digits = self._total = 0
         self._spaced = False
         self._extension_left = self._extension_cap
         self._trailers_left = self._trailers_cap
@@ -184,8 +187,11 @@ cdef class ChunkedDecoder:
                     self._add(at, count, end)
                 at += count
                 self._size -= count
+                self._total += count
                 if self._size:
                     return at
+                if self.ends is not None:
+                    self.ends.append(self._total)
                 self._state = DATA_CR
 
             # CRLF

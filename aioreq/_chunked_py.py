@@ -9,6 +9,8 @@ from ._fields_py import CR, LF, NOT_HEX, NOT_SPACE, NOT_TEXT, SEMICOLON, Section
 from .headers import Fields
 
 if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
     from .config import Limits
 
 
@@ -17,6 +19,7 @@ class ChunkedDecoder:
 
     `feed(data)` returns what `data` held of the body, in one piece; `done` says that the last chunk and the trailer section were
     read, `trailers` what stood there, `rest()` the bytes behind. Raises `RemoteProtocolError` or `LimitExceeded`, then takes no more.
+    `ends`, where somebody has put a list there, gets how many bytes of the body lie before the end of each chunk.
     """
 
     SIZE, BEFORE_EXTENSION, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILERS, DONE, BROKEN = range(10)
@@ -26,11 +29,12 @@ class ChunkedDecoder:
         self._section = Section(limits, "trailer")
         self._rest = bytearray()
         self._parts: list[memoryview] = []
+        self.ends: MutableSequence[int] | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._state = self.SIZE
-        self._size = self._digits = 0
+        self._size = self._digits = self._total = 0
         self._spaced = False
         self._extension_left = self._limits.chunk_extensions
         self._trailers_left = self._limits.trailers + 2  # the empty line is no trailer
@@ -128,8 +132,11 @@ class ChunkedDecoder:
                     self._parts.append(data[at : at + count])
                 at += count
                 self._size -= count
+                self._total += count
                 if self._size:
                     return at
+                if self.ends is not None:
+                    self.ends.append(self._total)
                 self._state = self.DATA_CR
 
             # CRLF

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 
 from typing_extensions import Buffer
 
@@ -13,6 +13,7 @@ def hand_on_whole(data: Buffer, at: int, end: int, most: int, on_piece: Callable
 def masked(head: bytes, key: bytes, payload: Buffer) -> bytes: ...
 
 class ChunkedDecoder:
+    ends: MutableSequence[int] | None
     def __init__(self, limits: Limits) -> None: ...
     @property
     def done(self) -> bool: ...
@@ -22,6 +23,7 @@ class ChunkedDecoder:
     def rest(self) -> bytes: ...
 
 class ResponseParser:
+    chunk_ends: MutableSequence[int] | None
     def __init__(self, receiver: Receiver, limits: Limits) -> None: ...
     @property
     def started(self) -> bool: ...

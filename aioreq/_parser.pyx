@@ -99,6 +99,7 @@ cdef class ResponseParser:
     cdef readonly bint upgraded
     cdef readonly bint close_delimited
     cdef readonly object content_length
+    cdef public object chunk_ends
     cdef int64_t _left
     cdef bint _in_one
     cdef Gathered _gathered
@@ -108,6 +109,7 @@ cdef class ResponseParser:
     cdef int _status
     cdef bytes _reason
     cdef Py_ssize_t _head_cap
+    cdef Py_ssize_t _field_cap
     cdef Py_ssize_t _head_left
 
     def __cinit__(self, receiver, limits):
@@ -115,6 +117,7 @@ cdef class ResponseParser:
         self._limits = limits
         self._reason = b""
         self._head_cap = bounded(limits.head)
+        self._field_cap = self._head_cap if limits.field is None else bounded(limits.field)
         self._section = Section(limits, "field")
         self._rest = bytearray()
         self._busy = False
@@ -126,6 +129,7 @@ cdef class ResponseParser:
     cdef int _reset(self) except -1:
         self.started = self.done = self.keep_alive = self.upgraded = self.close_delimited = False
         self.content_length = None
+        self.chunk_ends = None
         self._gathered = None
         self._in_one = False
         self._left = self._informational = 0
@@ -360,6 +364,8 @@ cdef class ResponseParser:
         cdef int64_t size = 0
         cdef int kind
         fields = self._section.taken()
+        if self._head_cap - self._head_left > self._field_cap:
+            check_lengths(fields, self._limits.field)
         version, status, reason = VERSIONS[self._minor], self._status, self._reason
         kind = self._usual(<Fields> fields, &size) if type(fields) is Fields else UNUSUAL
         if kind == UNUSUAL:
@@ -385,6 +391,7 @@ cdef class ResponseParser:
             if self._chunks is None:
                 self._chunks = ChunkedDecoder(self._limits)  # with the first body that has chunks
             self._chunks._reset()
+            self._chunks.ends = self.chunk_ends
             self._state = CHUNKED_BODY
         elif kind == UNTIL_CLOSE:
             self._state = BODY_UNTIL_CLOSE

@@ -15,6 +15,8 @@ from ._gathered_py import Gathered
 from .headers import Fields
 
 if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
     from typing_extensions import Buffer
 
     from .config import Limits
@@ -44,6 +46,7 @@ class ResponseParser:
     def _reset(self) -> None:
         self.started = self.done = self.keep_alive = self.upgraded = self.close_delimited = False
         self.content_length: int | None = None
+        self.chunk_ends: MutableSequence[int] | None = None
         self._gathered: Gathered | None = None
         self._room: memoryview | None = None
         self._in_one = False
@@ -257,6 +260,8 @@ class ResponseParser:
     def _complete_head(self) -> None:
         fields = self._section.fields
         self._section.reset()
+        if self._limits.field is not None and self._limits.head - self._head_left > self._limits.field:
+            framing.check_lengths(fields, self._limits.field)
         framers: dict[bytes, list[bytes]] = {b"content-length": [], b"transfer-encoding": [], b"connection": []}
         for name, value in fields:
             values = framers.get(name.lower())
@@ -282,6 +287,7 @@ class ResponseParser:
             if self._chunks is None:
                 self._chunks = ChunkedDecoder(self._limits)
             self._chunks._reset()
+            self._chunks.ends = self.chunk_ends
             self._state = self.CHUNKED
         elif kind == framing.UNTIL_CLOSE:
             self._state = self.UNTIL_CLOSE

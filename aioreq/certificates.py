@@ -72,7 +72,9 @@ def check_pins(tls: TLS, connected: ssl.SSLObject, peer: str) -> None:
     if offered not in tls.fingerprint:
         wanted = " or ".join(map(str, tls.fingerprint))
         says = _described(_leaf(connected) or {})
-        raise CertificateError(f"the certificate of {peer} has the SHA-256 fingerprint {offered}, not {wanted}" + (says and f"; {says}"))
+        raise CertificateError(
+            f"the certificate of {peer} has the SHA-256 fingerprint {offered}, not {wanted}" + (says and f"; {says}"), fingerprint=offered
+        )
 
 
 def handshake_error(error: Exception, tls: TLS, peer: str, host: str) -> TLSError:

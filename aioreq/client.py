@@ -14,7 +14,7 @@ from .auth import credentials
 from .config import TLS, Limits, Timeout, check_count, check_seconds
 from .connector import Connector
 from .cookies import CookieJar
-from .dialer import LocalAddress, SocketOption, UnixSocket
+from .dial_options import LocalAddress, SocketOption, UnixSocket
 from .errors import AioreqError, ClientClosed
 from .guard import Guard
 from .headers import SENSITIVE_HEADERS, HeaderTypes, field_names
@@ -333,11 +333,10 @@ class Client:
                 await checked
         return response
 
-    async def start_stream(self, request: Request) -> StreamResponse:
+    def start_stream(self, request: Request) -> Coroutine[Any, Any, StreamResponse]:
         """The head of the response, its body still to be read; whoever calls this closes it. `stream` does so by itself."""
         request.stream = True
-        response: StreamResponse = await self._respond(request)
-        return response
+        return self._respond(request)
 
     # -- lifecycle
 

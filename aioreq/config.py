@@ -58,11 +58,11 @@ class Timeout:
     """Seconds each phase may take; None is no limit.
 
     `total` runs from the first granted connection slot to the last byte of the body, across redirects, retries and
-    authentication. `pool` is the wait for a slot, `connect` DNS, TCP and TLS together, `read` the longest silence while bytes are
-    wanted, `write` the longest time in which the peer takes no byte.
+    authentication. `pool` is the wait for a slot, `connect` DNS, TCP and TLS together, `acquire` all of these; `read` is the longest
+    silence while bytes are wanted, `write` the longest time in which the peer takes no byte.
 
     >>> Timeout(total=30, read=5)
-    Timeout(total=30, pool=None, connect=10, read=5, write=60)
+    Timeout(total=30, pool=None, connect=10, read=5, write=60, acquire=None)
     """
 
     total: float | None = None
@@ -70,9 +70,10 @@ class Timeout:
     connect: float | None = 10
     read: float | None = 60
     write: float | None = 60
+    acquire: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("total", "pool", "connect", "read", "write"):
+        for name in ("total", "pool", "connect", "read", "write", "acquire"):
             check_seconds("Timeout", name, getattr(self, name))
 
     @classmethod
@@ -94,8 +95,9 @@ class Limits:
     `idle_timeout` seconds; none begins an exchange when it is older than `lifetime` seconds (None: however old); `waiters` requests may
     wait for one. Names: `dns` answers of the resolver remembered, the least recently used forgotten first, for `dns_ttl` seconds
     (0 for either: none). Messages, in bytes unless said: `head` (status line and header section together), `headers` (a count of
-    fields), `trailers`, `chunk_extensions` (all chunk extensions of one body), `informational` (a count of 1xx responses before the
-    final one), `body` (a buffered response, decoded), `ratio` (decoded to encoded, applied past 8 MiB decoded).
+    fields), `field` (the name or the value of one of a head; None: no limit of its own), `trailers`, `chunk_extensions` (all chunk
+    extensions of one body), `informational` (a count of 1xx responses before the final one), `body` (a buffered response, decoded),
+    `ratio` (decoded to encoded, applied past 8 MiB decoded).
 
     >>> Limits(per_host=6).connections
     100
@@ -111,6 +113,7 @@ class Limits:
     dns_ttl: float = 10
     head: int = 65536
     headers: int = 256
+    field: int | None = None
     trailers: int = 16384
     chunk_extensions: int = 16384
     informational: int = 16
@@ -122,6 +125,8 @@ class Limits:
         for name in ("per_host", "idle", "waiters", "dns", "head", "headers", "trailers", "chunk_extensions", "informational", "body"):
             check_count("Limits", name, getattr(self, name))
         check_count("Limits", "ratio", self.ratio, 1)
+        if self.field is not None:
+            check_count("Limits", "field", self.field)
         if self.dns_ttl is None:
             raise TypeError("Limits(dns_ttl=None): give seconds; 0 remembers no name")
         check_seconds("Limits", "dns_ttl", self.dns_ttl)

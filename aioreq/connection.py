@@ -50,37 +50,10 @@ class Connection(Deadlines):
     """Reused from one exchange to the next. `peer` names it in errors, by its str(): host:port."""
 
     __slots__ = (
-        "__weakref__",
-        "_began",
-        "_body",
-        "_chunks",
-        "_close_asked",
-        "_ended",
-        "_future",
-        "_head",
-        "_interim",
-        "_limits",
-        "_most",
-        "_parser",
-        "_raw",
-        "_reading_paused",
-        "_trailers",
-        "_transfer",
-        "_write_paused",
-        "closed",
-        "detached",
-        "expires",
-        "fresh_until",
-        "gathers",
-        "idle_since",
-        "info",
-        "keep_for",
-        "opening",
-        "owner",
-        "queued",
-        "secure",
-        "served",
-        "transport",
+        *("__weakref__", "_began", "_body", "_chunks", "_close_asked", "_ended", "_future", "_head", "_interim", "_limits"),
+        *("_most", "_parser", "_raw", "_reading_paused", "_trailers", "_transfer", "_write_paused", "closed", "detached"),
+        *("expires", "fresh_until", "gathers", "idle_since", "info", "keep_for", "opening", "owner", "queued", "secure"),
+        *("served", "transport"),
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits, peer: object, secure: bool) -> None:
@@ -133,13 +106,17 @@ class Connection(Deadlines):
         self._began = now
         self._close_asked = close_asked
         transfer = self._transfer = Transfer(self.info, perf_counter())
+        terms = request.terms
+        if terms.limits is not self._limits and terms.dialer is not None:  # what no client settled leaves them as they are
+            self._limits = terms.limits
+            self._parser = ResponseParser(self, self._limits)
         if not self.served:
             self._parser = ResponseParser(self, self._limits)
             transfer.opening, self.opening = self.opening, _NOT_OPENED
         if self.queued:
             transfer.queued, self.queued = self.queued, 0.0
         self._parser.expect(request.method)
-        timeout = request.terms.timeout
+        timeout = terms.timeout
         if timeout is not self._timeout:
             self._timeout = timeout
             self._read_limit = INFINITE if timeout.read is None else timeout.read
@@ -381,6 +358,10 @@ class Connection(Deadlines):
         self._wanted_since = INFINITE
         told = progress if request.body is None and 200 <= status < 300 else None
         body = self._body = ResponseBody(self, self.loop, expected, told)
+        if request.terms.chunk_ends and expected is None:
+            from array import array  # few ask
+
+            self._parser.chunk_ends = body.chunk_ends = array("q")
         if future.done():
             # Cancelled in this very tick: the waiter's own clean-up can't tell any more, so the rest is dropped here.
             body.close(drain=False)

@@ -6,6 +6,7 @@ Sees no request and opens nothing itself.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,8 +14,9 @@ from math import inf
 from types import TracebackType
 from typing import Self
 
-from .config import Limits, check_seconds
-from .dialer import Dialer, LocalAddress, SocketOption, UnixSocket
+from .config import UNSET, Limits, Unset, check_seconds
+from .dial_options import LocalAddress, SocketFactory, SocketOption, UnixSocket
+from .dialer import Dialer
 from .dns import Names
 from .errors import ClientClosed
 from .guard import Guard, guard_of
@@ -32,8 +34,11 @@ _LOOK_AGAIN = 0.5  # seconds after which a closing connector looks whether the l
 class Connector:
     """Connections that several clients share, and the limits on them: `Client(connector=connector)`, each with its own cookies and options.
 
-    The options are those of `Client`. It belongs to whoever made it: closing such a client leaves it open, `await connector.close()`
-    or `async with` closes it. A client that is given none makes one of its own.
+    It belongs to whoever made it: closing such a client leaves it open, `await connector.close()` or `async with` closes it. A client
+    that is given none makes one of its own. The options are those of `Client`, and how its sockets are made: `family` is socket.AF_INET
+    or AF_INET6 where only one will do. Of several addresses the next is tried `happy_eyeballs_delay` seconds after the one before (0.25,
+    RFC 8305), or, if that is None, when it has failed; the first `interleave` are of the preferred family, then the families take turns
+    (0: in the resolver's order). `socket_factory`, a plain function of a family and the address to connect to, gives a new stream socket.
     """
 
     def __init__(
@@ -45,6 +50,10 @@ class Connector:
         local_address: LocalAddress | None = None,
         unix_socket: UnixSocket | None = None,
         socket_options: Iterable[SocketOption] | None = None,
+        family: int = socket.AF_UNSPEC,
+        happy_eyeballs_delay: float | Unset | None = UNSET,
+        interleave: int | None = None,
+        socket_factory: SocketFactory | None = None,
     ) -> None:
         self.limits = limits
         self.dialer = Dialer(
@@ -53,6 +62,10 @@ class Connector:
             local_address=local_address,
             unix_socket=unix_socket,
             socket_options=socket_options,
+            family=family,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            socket_factory=socket_factory,
         )
         self._closed = False
         self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}
@@ -117,8 +130,25 @@ class Connector:
             # A loop that is stopped, and not by a runner, tells nobody.
             ends = {end: loop for end, loop in ends.items() if not end.done() and loop.is_running()}
 
-    async def _close_now(self) -> None:
-        running = asyncio.get_running_loop()
+    def forget_addresses(self, host: str | None = None, port: int | None = None) -> None:
+        """Ask the resolver anew about this host and port, or about every name: its answers are remembered for `Limits.dns_ttl` seconds.
+
+        Errors: ValueError where only one of the two is given.
+        """
+        if host is None is port:
+            self.dialer.names.clear()
+        elif host is None or port is None:
+            raise ValueError("Connector.forget_addresses(): give a host and its port, or neither")
+        else:
+            self.dialer.names.forget(host, port)
+
+    def abort(self) -> None:
+        """Close every connection, as `close` does at its end, without a wait for anything: for where nothing can be awaited."""
+        self._closed = True
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
         for loop, pool in list(self._pools.items()):
             if loop is running:
                 pool.close()
@@ -127,7 +157,11 @@ class Connector:
                     loop.call_soon_threadsafe(pool.close)
                 except RuntimeError:  # that loop is closed, perhaps in this very moment by its own thread
                     self._pools.pop(loop, None)
-        self._pools.pop(running, None)
+        if running is not None:
+            self._pools.pop(running, None)
+
+    async def _close_now(self) -> None:
+        self.abort()
         # Two turns of the loop, and the transports have let go of their sockets.
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from .set_cookie import Cookie, canonical_host, check
 if TYPE_CHECKING:
     import http.cookiejar
 
-__all__ = ["from_standard", "read_json", "read_netscape", "to_standard", "write_json", "write_netscape"]
+__all__ = ["from_standard", "read_json", "read_netscape", "to_standard", "write", "write_json", "write_netscape"]
 
 _FORMAT = "aioreq.cookies"
 _VERSION = 1
@@ -39,7 +39,7 @@ def write_json(path: str | PathLike[str], cookies: Iterable[tuple[Cookie, float]
     listed = [{**{key: getattr(cookie, key) for key in sorted(_KEYS - {"used"})}, "used": used} for cookie, used in cookies]
     # ASCII: what stands for bytes that aren't UTF-8 has no UTF-8 of its own.
     text = json.dumps({"format": _FORMAT, "version": _VERSION, "cookies": listed}, indent=1, allow_nan=False)
-    _write(path, text + "\n")
+    write(path, text + "\n")
 
 
 def read_json(path: str | PathLike[str]) -> list[tuple[Cookie, float]]:
@@ -98,7 +98,7 @@ def write_netscape(path: str | PathLike[str], cookies: Iterable[Cookie]) -> None
         expires = 0 if cookie.expires is None else max(1, math.ceil(cookie.expires))
         flags = ["FALSE" if cookie.host_only else "TRUE", cookie.path, "TRUE" if cookie.secure else "FALSE", str(expires)]
         lines.append("\t".join([(_HTTP_ONLY if cookie.http_only else "") + domain, *flags, cookie.name, cookie.value]) + "\n")
-    _write(path, _NETSCAPE_HEAD + "".join(lines))
+    write(path, _NETSCAPE_HEAD + "".join(lines))
 
 
 def read_netscape(path: str | PathLike[str]) -> list[Cookie]:
@@ -213,8 +213,8 @@ def to_standard(cookies: Iterable[Cookie], jar: http.cookiejar.CookieJar | None)
     return jar
 
 
-def _write(path: str | PathLike[str], text: str) -> None:
-    """In one step: a reader, or a machine that stops, sees the old file or the new one. Only the owner may read it."""
+def write(path: str | PathLike[str], text: str) -> None:
+    """A private file in one step: a reader, or a machine that stops, sees the old file or the new one. Only the owner may read it."""
     import tempfile
 
     target = os.fspath(path)

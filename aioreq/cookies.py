@@ -99,6 +99,10 @@ class CookieJar:
         """The value of the Cookie field for a request to `url`, None without a cookie: the longest paths first, then the oldest."""
         if not self.hosts:
             return None
+        return "; ".join([f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in self.matching(url)]) or None
+
+    def matching(self, url: URL) -> list[Cookie]:
+        """The cookies that a request to `url` carries, in their order; for who sends it, since they count as used now."""
         now = self._clock()
         secure = is_secure(url)
         path = url.raw_path or "/"
@@ -118,7 +122,7 @@ class CookieJar:
             for cookie in expired:
                 self.discard(cookie)
         found.sort(key=_sent_first)
-        return "; ".join([f"{kept.cookie.name}={kept.cookie.value}" if kept.cookie.name else kept.cookie.value for kept in found]) or None
+        return [kept.cookie for kept in found]
 
     # --- the user's side ---
 

@@ -1,7 +1,8 @@
 """From a host's name to a connected socket. Knows no HTTP, no TLS, no proxy and no request.
 
 Several addresses are tried side by side (RFC 8305, "happy eyeballs"): families in turn, the next one when 250 ms have passed or an attempt
-has failed, and the first to connect wins. The caller bounds the time: `dial` may be cancelled at any point and then leaves nothing behind.
+has failed, and the first to connect wins; or one after the other, where that was asked for. The caller bounds the time: `dial` may be
+cancelled at any point and then leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -14,24 +15,29 @@ import sys
 from collections import deque
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from ipaddress import ip_address
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from .config import Limits
+from .config import UNSET, Limits, Unset, check_count, check_seconds
+from .dial_options import (
+    LocalAddress,
+    SocketFactory,
+    SocketOption,
+    UnixSocket,
+    checked_family,
+    checked_local,
+    checked_options,
+    checked_path,
+)
 from .dns import Address, Names
 from .errors import ConnectError, GuardError
 from .resolvers import ThreadedResolver
-from .transfer import Opening
+from .transfer import Opening, Trace
 
 if TYPE_CHECKING:
     from .guard import Guard
 
-__all__ = ["Dialer", "LocalAddress", "SocketOption", "UnixSocket", "reason"]
-
-LocalAddress: TypeAlias = str | tuple[str, int]
-SocketOption: TypeAlias = tuple[int, int, int | bytes]
-UnixSocket: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+__all__ = ["Dialer", "reason"]
 
 ATTEMPT_DELAY = 0.25  # seconds; RFC 8305 section 5 recommends them
 # A peer that is gone without a word is noticed within two minutes: a probe after one of silence, three more 15 s apart. Also often enough
@@ -41,8 +47,6 @@ _PROBES = tuple((socket.IPPROTO_TCP, getattr(socket, name), value) for name, val
 _STREAM = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)  # where the system can make it so at once
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY)
 _BIND_ADDRESS_NO_PORT = 24 if sys.platform == "linux" else None  # in `socket` from Python 3.12 on
-# Bytes that a Unix socket's path may have. Linux takes 108 with the closing NUL, which abstract names don't have; BSD and macOS take 104.
-_LONGEST_PATH = 107 if sys.platform == "linux" else 103
 
 
 class Dialer:
@@ -56,17 +60,32 @@ class Dialer:
         local_address: LocalAddress | None = None,
         unix_socket: UnixSocket | None = None,
         socket_options: Iterable[SocketOption] | None = None,
+        family: int = socket.AF_UNSPEC,
+        happy_eyeballs_delay: float | Unset | None = UNSET,
+        interleave: int | None = None,
+        socket_factory: SocketFactory | None = None,
     ) -> None:
         if unix_socket is not None:
             if local_address is not None:
                 raise ValueError("give unix_socket= or local_address=, not both: a Unix socket has no IP address to come from")
             if guard is not None:
                 raise ValueError("give unix_socket= or guard=, not both: a guard judges IP addresses, and a Unix socket has none")
+        if happy_eyeballs_delay is not UNSET:
+            check_seconds("Connector", "happy_eyeballs_delay", happy_eyeballs_delay)
+        if interleave is not None:
+            check_count("Connector", "interleave", interleave)
+        if socket_factory is not None and not callable(socket_factory):
+            raise TypeError(f"Connector(socket_factory=...) takes a function of a family and an address, not {socket_factory!r}")
         self.guard = guard
-        self._names = Names(ThreadedResolver(), Limits()) if names is None else names
-        self._local = None if local_address is None else _checked_local(local_address)
-        self.unix_socket = None if unix_socket is None else _checked_path(unix_socket)
-        self._options = () if socket_options is None else _checked_options(socket_options)
+        self.names = Names(ThreadedResolver(), Limits()) if names is None else names
+        self._local = None if local_address is None else checked_local(local_address)
+        self._family = checked_family(family, self._local)
+        self.unix_socket = None if unix_socket is None else checked_path(unix_socket)
+        self._options = () if socket_options is None else checked_options(socket_options)
+        self._attempt_delay = happy_eyeballs_delay
+        # How many of the first family come first, before the families take turns; 0: in the resolver's order.
+        self._interleave = (0 if happy_eyeballs_delay is None else 1) if interleave is None else interleave
+        self._new_socket = socket_factory
 
     async def dial(self, loop: asyncio.AbstractEventLoop, host: str, port: int, opening: Opening) -> socket.socket:
         """A connected stream socket.
@@ -76,11 +95,11 @@ class Dialer:
         if self.unix_socket is not None:
             return await self._dial_unix(self.unix_socket, host, port, opening)
         opening.begin("dns", "the name lookup")
-        addresses = self._names.known(host, port)
-        if addresses is None or self.guard is not None:
-            addresses = await self.addresses(host, port)
-        if self._local is not None:
-            addresses = self._from_here(host, port, addresses, self._local)
+        addresses = self.names.known(host, port)
+        if addresses is None or self.guard is not None or opening.trace is not None:
+            addresses = await self.addresses(host, port, opening.trace)
+        if self._family is not None:
+            addresses = self._of_family(host, port, addresses, self._family)
         failures: dict[Address, Exception] = {}
         sock = None
         try:
@@ -88,10 +107,10 @@ class Dialer:
                 opening.begin("connect", "the TCP handshake with", addresses[0].text)
                 sock = await self._attempt(loop, addresses[0], failures)
             else:
-                sock = await self._race(loop, _interleaved(addresses), failures, opening)
+                sock = await self._race(loop, _interleaved(addresses, self._interleave), failures, opening)
         finally:
             if sock is None:  # none answered, or none before the caller's time was up: the name may have moved
-                self._names.forget(host, port)
+                self.names.forget(host, port)
         if sock is None:
             raise _no_connection(host, port, failures)
         if self.guard is not None:
@@ -100,12 +119,12 @@ class Dialer:
 
     # -- which addresses
 
-    async def addresses(self, host: str, port: int) -> list[Address]:
+    async def addresses(self, host: str, port: int, trace: Trace | None = None) -> list[Address]:
         """Those of a host that the guard admits. Errors: DNSError, GuardError."""
-        addresses = await self._names.lookup(host, port)
+        addresses = await self.names.lookup(host, port, trace)
         if self.guard is None:
             return addresses
-        admitted = [address for address in addresses if self.guard.admits(host, port, address.text)]
+        admitted = [address for address in addresses if self.guard.admits(host, address.sockaddr[1], address.text)]
         if not admitted:
             raise _refusal(self.guard, host, port, [address.text for address in addresses])
         return admitted
@@ -113,7 +132,7 @@ class Dialer:
     def _check_peer(self, guard: Guard, host: str, port: int, sock: socket.socket) -> None:
         # Once more, and of the system: where a connection ends need not be what was dialled (0.0.0.0 is this very machine).
         try:
-            peer = sock.getpeername()[0]
+            peer, port = sock.getpeername()[:2]
             if not guard.admits(host, port, peer):
                 raise _refusal(guard, host, port, [peer])
         except BaseException as error:
@@ -122,15 +141,13 @@ class Dialer:
                 raise ConnectError(f"{host}:{port} broke the connection before its address could be checked: {reason(error)}") from error
             raise
 
-    def _from_here(self, host: str, port: int, addresses: list[Address], local: Address) -> list[Address]:
-        reachable = [address for address in addresses if address.family == local.family]
+    def _of_family(self, host: str, port: int, addresses: list[Address], family: int) -> list[Address]:
+        reachable = [address for address in addresses if address.family == family]
         if not reachable:
-            family = "IPv4" if local.family == socket.AF_INET else "IPv6"
+            name = "IPv4" if family == socket.AF_INET else "IPv6"
             found = ", ".join(address.text for address in addresses)
-            raise ConnectError(
-                f"no connection to {host}:{port}: it has no {family} address ({found}), and local_address={local.sockaddr[0]!r} "
-                f"reaches no others"
-            )
+            whose = f"family={name}" if self._local is None else f"local_address={self._local.sockaddr[0]!r}"
+            raise ConnectError(f"no connection to {host}:{port}: it has no {name} address ({found}), and {whose} reaches no others")
         return reachable
 
     # -- TCP
@@ -154,8 +171,8 @@ class Dialer:
                 if waiting:
                     running.add(loop.create_task(attempt(waiting.popleft())))
                 opening.begin("connect", _handshakes([a for a in addresses if a not in failures and a not in waiting], failures))
-                delay = ATTEMPT_DELAY if waiting else None
-                _, running = await asyncio.wait(running, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+                delay = ATTEMPT_DELAY if self._attempt_delay is UNSET else self._attempt_delay
+                _, running = await asyncio.wait(running, timeout=delay if waiting else None, return_when=asyncio.FIRST_COMPLETED)
             winner = connected[0] if connected else None
             return winner
         finally:
@@ -170,12 +187,12 @@ class Dialer:
     async def _attempt(self, loop: asyncio.AbstractEventLoop, address: Address, failures: dict[Address, Exception]) -> socket.socket | None:
         sock = None
         try:
-            sock = _new_socket(address.family)
+            sock = _new_socket(address.family) if self._new_socket is None else _made_by(self._new_socket, address)
             if self._options:
                 self._set_options(sock)
             if self._local is not None:
                 _bind(sock, self._local)
-            if not _connected_at_once(sock, address):
+            if self._new_socket is not None or not _connected_at_once(sock, address):
                 await loop.sock_connect(sock, _with_scope(address, loop))
             return sock
         except BaseException as error:
@@ -226,12 +243,16 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _interleaved(addresses: list[Address]) -> list[Address]:
-    """Each address once, its families in turn: RFC 8305 section 4."""
-    families: dict[int, dict[Address, None]] = {}
+def _interleaved(addresses: list[Address], first: int) -> list[Address]:
+    """The families in turn, behind the first addresses of the preferred one: RFC 8305 section 4, its "First Address Family Count"."""
+    if not first:
+        return addresses
+    families: dict[int, list[Address]] = {}
     for address in addresses:
-        families.setdefault(address.family, {})[address] = None
-    return [address for address in chain.from_iterable(zip_longest(*families.values())) if address is not None]
+        families.setdefault(address.family, []).append(address)
+    preferred = families[addresses[0].family]
+    ahead, preferred[:] = preferred[: first - 1], preferred[first - 1 :]
+    return ahead + [address for address in chain.from_iterable(zip_longest(*families.values())) if address is not None]
 
 
 def _handshakes(addresses: Collection[Address], failures: dict[Address, Exception]) -> str:
@@ -284,6 +305,21 @@ def _new_socket(family: int) -> socket.socket:
     return sock
 
 
+def _made_by(factory: SocketFactory, address: Address) -> socket.socket:
+    """A user's own socket, as the loops want it."""
+    sock: Any = factory(address.family, address.sockaddr)
+    if not isinstance(sock, socket.socket):
+        raise TypeError(f"socket_factory gave {type(sock).__name__}, not a socket")
+    try:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _bind(sock: socket.socket, local: Address) -> None:
     host, port = local.sockaddr[:2]
     if port == 0 and _BIND_ADDRESS_NO_PORT is not None:
@@ -326,62 +362,7 @@ def _with_scope(address: Address, loop: asyncio.AbstractEventLoop) -> tuple[Any,
     return sockaddr
 
 
-# -- what a client was told
-
-
-def _checked_local(given: Any) -> Address:
-    host, port = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
-    if not isinstance(host, str) or isinstance(port, bool) or not isinstance(port, int):
-        raise TypeError(f"Client(local_address=...) takes an IP address or (IP address, port), not {given!r}")
-    if not 0 <= port <= 65535:
-        raise ValueError(f"Client(local_address={given!r}): ports go from 0, which is any, to 65535")
-    try:
-        ip_address(host)
-        # Numeric, so nobody is asked; it knows the interface of a link-local address.
-        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
-    except (ValueError, OSError):
-        raise ValueError(f"Client(local_address={given!r}): {host!r} is no IP address that this machine can have") from None
-    return Address(family, sockaddr)
-
-
-def _checked_path(given: Any) -> str | bytes:
-    if not hasattr(socket, "AF_UNIX"):
-        raise ValueError("Client(unix_socket=...): this Python has no Unix sockets")
-    try:
-        path: str | bytes = os.fspath(given)
-    except TypeError:
-        raise TypeError(f"Client(unix_socket=...) takes a path, not {type(given).__name__}") from None
-    encoded = os.fsencode(path)
-    abstract = encoded.startswith(b"\0")
-    most = _LONGEST_PATH + abstract
-    if not encoded:
-        raise ValueError(f"Client(unix_socket={path!r}): the path is empty")
-    if abstract and sys.platform != "linux":
-        raise ValueError(f"Client(unix_socket={path!r}): abstract sockets, whose name begins with NUL, exist on Linux alone")
-    if not abstract and b"\0" in encoded:
-        raise ValueError(f"Client(unix_socket={path!r}): a path has no NUL in it")
-    if len(encoded) > most:
-        raise ValueError(f"Client(unix_socket={path!r}): {len(encoded)} bytes are too long a path, this system takes {most}")
-    return path
-
-
 def _refusal(guard: Guard, host: str, port: int, addresses: Collection[str]) -> GuardError:
     from .guard import refusal  # whoever has a guard has paid for its tables
 
     return refusal(guard, host, port, addresses)
-
-
-def _checked_options(given: Any) -> tuple[SocketOption, ...]:
-    wanted = "Client(socket_options=...) takes a list of (level, name, value), numbers all or the value bytes"
-    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise TypeError(f"{wanted}; not {type(given).__name__}")
-    options = []
-    for option in given:
-        match option:
-            case int(), int(), int() | bytes():
-                options.append(tuple(option))
-            case _:
-                raise TypeError(f"{wanted}; not {option!r}")
-        if any(isinstance(number, int) and not -(2**31) <= number < 2**31 for number in option):
-            raise ValueError(f"Client(socket_options=...): {option!r} has a number beyond 32 bits")
-    return tuple(options)

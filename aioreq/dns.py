@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from .config import Limits
 from .errors import DNSError
 from .resolvers import Resolver
+from .transfer import Trace
 
 __all__ = ["Address", "Names"]
 
@@ -82,18 +83,23 @@ class Names:
         # A future belongs to its loop, so each loop asks for itself. Weak: a loop that was stopped for good takes its flights along.
         self._flights: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, _Key], _Flight] = WeakValueDictionary()
 
-    async def lookup(self, host: str, port: int) -> list[Address]:
+    async def lookup(self, host: str, port: int, trace: Trace | None = None) -> list[Address]:
         """The addresses of a host in the resolver's order, at least one; a literal address is its own. Errors: DNSError."""
         known = self.known(host, port)
         if known is not None:
+            if trace is not None and _literal(host) is None:
+                await trace("dns.hit", {"host": host})
             return known
         key = (host, port)
         loop = asyncio.get_running_loop()
         flight = self._flights.get((loop, key))
+        asked = flight is None or not self._most  # what isn't remembered is everyone's own question, to whoever is told
         if flight is None:
             flight = self._flights[loop, key] = _Flight(loop.create_task(self._ask(key)))
         flight.waiters += 1
         try:
+            if trace is not None:
+                await trace("dns.start" if asked else "dns.hit", {"host": host})
             # One who gives up takes nobody along.
             outcome = await asyncio.shield(flight.task)
         finally:
@@ -105,6 +111,8 @@ class Names:
         if isinstance(outcome, _Failure):
             # One for each waiter: errors carry their request and their traceback.
             raise DNSError(outcome.message) from outcome.cause
+        if trace is not None and asked:
+            await trace("dns.end", {"host": host})
         return outcome.copy()
 
     def known(self, host: str, port: int) -> list[Address] | None:
@@ -116,6 +124,11 @@ class Names:
             return [_address(literal, port)]
         except OSError as error:
             raise DNSError(f"host {host!r:.100}: {error}") from error
+
+    def clear(self) -> None:
+        """Forget every name."""
+        with _lock:
+            self._known.clear()
 
     def forget(self, host: str, port: int) -> None:
         """Nobody answers at these addresses: the next lookup asks the resolver again."""
@@ -161,9 +174,10 @@ class Names:
         addresses: list[Address] = []
         for each in islice(found, _MOST):  # of a generator perhaps, that knows no end
             try:
-                if not isinstance(each, str):  # numbers and bytes are addresses to `ip_address`
-                    raise TypeError("not text")
-                address = _address(_parts(ip_address(each)), port)
+                text, own_port = each if isinstance(each, tuple) else (each, port)
+                if not isinstance(text, str) or type(own_port) is not int or not 0 <= own_port < 65536:
+                    raise TypeError("not text")  # numbers and bytes are addresses to `ip_address`
+                address = _address(_parts(ip_address(text)), own_port)
             except (TypeError, ValueError):
                 return _Failure(f"{self._resolver_name()} answered {each!r:.100} for host {host!r}: that is no IP address as text", None)
             except OSError as error:

@@ -5,7 +5,7 @@
       ConnectError                          (ConnectionError) no connection was made
         DNSError
         TLSError
-          CertificateError
+          CertificateError              .fingerprint: not the wanted one
         ProxyError                          .status: a refusing, dying or lying proxy
         ConnectTimeout                      (also a RequestTimeout)
       GuardError                            (PermissionError) the client's guard refuses the address; nothing was sent
@@ -34,6 +34,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .models import Request, Response, ResponseHead, StreamResponse
 
 __all__ = [
@@ -117,17 +119,25 @@ class TLSError(ConnectError):
 
 
 class CertificateError(TLSError):
-    """The server's certificate is not valid for this host."""
+    """The server's certificate is not valid for this host.
+
+    `fingerprint` is its SHA-256 in hexadecimal digits where another one is wanted, else empty.
+    """
+
+    fingerprint: str = ""
 
 
 class ProxyError(ConnectError):
     """The proxy can't be reached, refused, went away or broke its protocol; nothing was sent to the origin.
 
     `status` is the status of an HTTP proxy's refusal (407: it wants credentials), None where it had none. A refusal below 500 is never
-    tried again. What an HTTP proxy answers to an http:// request is a response like any other.
+    tried again; `reason` and `fields` are the rest of its head. What an HTTP proxy answers to an http:// request is a response like any
+    other.
     """
 
     status: int | None = None
+    reason: str = ""
+    fields: Sequence[tuple[bytes, bytes]] = ()
 
 
 class GuardError(AioreqError, PermissionError):
@@ -181,10 +191,12 @@ class LimitExceeded(ProtocolError):
 class ConnectionLost(AioreqError, ConnectionError):
     """The connection ended before the response did.
 
-    `response_started` tells whether any byte of the response had arrived.
+    `response_started` tells whether any byte of the response had arrived, `resent` whether the request had gone out once before, on a
+    reused connection that died as well.
     """
 
     response_started: bool = False
+    resent: bool = False
 
 
 class IncompleteBody(ConnectionLost):
@@ -250,10 +262,11 @@ class StatusError(AioreqError):
 class WebSocketRefused(AioreqError):
     """The server doesn't speak WebSocket here: the answer to the handshake was not a 101, or one that breaks RFC 6455.
 
-    `response` is that answer, with up to 64 KiB of its body.
+    `response` is that answer, with up to 64 KiB of its body; of a 101 `field` names the header field that is wrong.
     """
 
     response: Response | StreamResponse | None = None
+    field: str = ""
 
 
 class ClientClosed(AioreqError, RuntimeError):

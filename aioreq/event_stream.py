@@ -19,7 +19,7 @@ from .errors import DecodeError, LimitExceeded
 from .text_stream import TextDecoder
 
 if TYPE_CHECKING:
-    from .response_body import PieceSource
+    from .pieces import PieceSource
 
 __all__ = ["EventStream", "ServerSentEvent"]
 

@@ -5,6 +5,8 @@ Knows no buffer, no state and no receiver. `_parser.pyx` includes this file as s
 lines: plain Python, nothing that Cython reads otherwise.
 """
 
+from collections.abc import Iterable
+
 from .errors import LimitExceeded, RemoteProtocolError
 
 # RFC 9110 section 5.6.2, tchar.
@@ -103,6 +105,7 @@ def persistent(minor: int, connection: list[bytes]) -> bool:
 _LIMITS = {
     "head": "the status line and header section are longer than {} bytes",
     "headers": "more than {} fields in one section",
+    "field": "the name or the value of a header field is longer than {} bytes",
     "trailers": "the trailer section is longer than {} bytes",
     "chunk_extensions": "the chunk extensions of one body are longer than {} bytes",
     "informational": "more than {} informational (1xx) responses before the final one",
@@ -111,6 +114,13 @@ _LIMITS = {
 
 def limit_exceeded(limit: str, cap: int) -> LimitExceeded:
     return LimitExceeded(f"{_LIMITS[limit].format(cap)}; raise it with Limits({limit}=...)", limit=limit)
+
+
+def check_lengths(fields: Iterable[tuple[bytes, bytes]], cap: int) -> None:
+    """Raise LimitExceeded where a name or a value is longer than that: asked of a head that is long enough to have such a one."""
+    for name, value in fields:
+        if len(name) > cap or len(value) > cap:
+            raise limit_exceeded("field", cap)
 
 
 def shown(value: bytes) -> str:

@@ -29,6 +29,11 @@ class LoopEnd:
         if not self._generator.ag_running:
             _run(self._generator.aclose())
 
+    async def reached(self) -> None:
+        """As `now`, for what `end` awaits."""
+        if not self._generator.ag_running:
+            await self._generator.aclose()
+
 
 async def _closed_by(end: Callable[[], Awaitable[None] | None]) -> AsyncGenerator[None, None]:
     try:

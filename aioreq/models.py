@@ -29,6 +29,7 @@ from .urls import ParsedURL, join, parse
 if TYPE_CHECKING:
     from .proxies import Proxies
     from .request_trailers import Trailers
+    from .transfer import Trace
 
 __all__ = ["AuthTypes", "Deadline", "Progress", "Request", "Response", "ResponseHead", "StreamResponse"]
 
@@ -350,6 +351,11 @@ class Request:
         return copy
 
     @property
+    def trace(self) -> Trace | None:
+        """Who is told each step of the way."""
+        return None if self._extensions is None else self._extensions.get("trace")
+
+    @property
     def trailers(self) -> Trailers | None:
         """What follows the body. Errors: InvalidHeader, TypeError."""
         given = None if self._extensions is None or self.body is None else self._extensions.get("trailers")
@@ -387,6 +393,9 @@ def _checked(extensions: dict[str, Any]) -> dict[str, Any]:
     callback = extensions.get("informational")
     if callback is not None and not is_plain_function(callback):
         raise TypeError(f"extensions: 'informational' takes a plain function of a status and headers, not {callback!r}")
+    trace = extensions.get("trace")
+    if trace is not None and (not callable(trace) or is_plain_function(trace)):
+        raise TypeError(f"extensions: 'trace' takes an asynchronous function of a step and its facts, not {trace!r}")
     return extensions
 
 

@@ -16,7 +16,8 @@ from .config import check_count
 from .errors import AioreqError, DecodeError, LimitExceeded, LocalProtocolError
 from .headers import Fields, text
 from .media_type import parse_media_type
-from .response_body import PieceSource, body_too_large
+from .pieces import PieceSource
+from .response_body import body_too_large
 from .response_headers import ResponseHeaders
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ Knows bytes and nothing else: no URL, no loop, no stream, no header mapping.
 `Receiver` says what is called meanwhile. The attributes: `started` (a byte of the response was seen), `done` (all of it was), and
 from the final `on_head` on `keep_alive` (the connection may carry another exchange), `upgraded` (101, or 2xx to CONNECT: the message
 ends behind its head, the rest is another protocol's), `content_length` (as declared, or None) and `close_delimited` (the body ends
-with the connection). `gathering` tells that a body is being gathered, `gathered` what has arrived of it.
+with the connection). `gathering` tells that a body is being gathered, `gathered` what has arrived of it. `chunk_ends`, where the
+receiver puts a list there in the final `on_head`, gets how many bytes of the body lie before the end of each chunk.
 
 What RFC 9112 forbids raises `RemoteProtocolError`, what passes a cap of `Limits` raises `LimitExceeded`, both from `feed` and at the
 first byte that is surely wrong. After an error, be it a callback's own, the parser is broken: it raises whatever is fed or expected.

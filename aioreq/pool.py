@@ -31,7 +31,7 @@ from .opener import Opener, Route
 from .request_head import serialize
 from .slots import Queue, Slot, Slots, Waiter
 from .terms import Terms
-from .transfer import Opening
+from .transfer import Opening, Trace
 from .urls import Origin
 
 __all__ = ["Pool"]
@@ -74,7 +74,7 @@ class Pool:
     async def send(self, request: Request) -> Response | StreamResponse:
         """The response to one attempt; once more, in silence, where a reused connection died before it could have been answered."""
         try:
-            parsed, terms = request.parsed, request.terms
+            parsed, terms = request._parsed or request.parsed, request.terms  # the attribute: each request goes this way
             route = terms.routes.get(parsed.origin) or self._route(parsed.origin, terms)
             head, close_asked = serialize(request, route.proxy)
             if route.dialer.guard is not None:
@@ -82,24 +82,49 @@ class Pool:
             # What can't be resent is worth a look each time: a dead connection would be the caller's trouble.
             resendable = request.method in IDEMPOTENT and (request.body is None or request.replayable)
             connection = self.slots.take_idle(route, resendable) or await self._acquire(route, request)
+            resent = False
             while True:
+                if request._extensions and "trace" in request._extensions:
+                    connection = await self._tell_of_sending(request, connection, route, head)
                 reused = connection.served
                 future = connection.begin(request, head, close_asked)
                 try:
                     return await future
                 except BaseException as error:
                     connection.abandon(future)
-                    if not isinstance(error, ConnectionLost) or not reused or error.response_started or not resendable:
+                    if not isinstance(error, ConnectionLost):
+                        raise
+                    error.resent = resent
+                    if not reused or error.response_started or not resendable:
                         raise
                     if not request.replayable or self.closed:
                         raise
                 finally:
                     del future  # it would hold the error, whose traceback holds this frame
+                resent = True
                 connection = await self._acquire(route, request, fresh=True)
         except AioreqError as error:
             if error.request is None:
                 error.request = request  # the one that failed: behind redirects another than the client's
             raise
+
+    async def _tell_of_sending(self, request: Request, connection: Connection, route: Route, head: bytes) -> Connection:
+        """The connection, or a new one where it ended while whoever traces the request was told of it."""
+        trace = request.trace
+        while trace is not None:
+            try:
+                if connection.served:
+                    await trace("reuse", {})
+                await trace("send", {"request": request, "head": head})
+            except BaseException:
+                connection.close()
+                raise
+            if not connection.closed:
+                break
+            if not connection.served:
+                raise ConnectionLost(f"{connection.peer} closed the new connection before the request went out ({request!r})")
+            connection = await self._acquire(route, request, fresh=True)
+        return connection
 
     def _route(self, origin: Origin, terms: Terms) -> Route:
         """Where a request of these terms goes, remembered there."""
@@ -126,9 +151,10 @@ class Pool:
     async def _acquire_later(self, queue: Queue, request: Request, fresh: bool) -> Connection:
         slots = self.slots
         queued = 0.0
+        since = self.loop.time()
         while True:
             began = perf_counter()
-            granted = await self._wait(queue, request)
+            granted = await self._wait(queue, request, since)
             queued += perf_counter() - began
             if not isinstance(granted, Connection):
                 break
@@ -143,7 +169,7 @@ class Pool:
             queue = slots.queue(queue.route)
             if not queue.someone_waits() and slots.take(queue):
                 break
-        connection = await self._open(queue, request)
+        connection = await self._open(queue, request, since)
         connection.queued = queued
         return connection
 
@@ -151,19 +177,25 @@ class Pool:
         if self.closed:
             raise ClientClosed("the client was closed before this request had a connection", request=request)
 
-    async def _open(self, queue: Queue, request: Request) -> Connection:
-        """A new connection in the slot that was taken for it, which comes back where that fails."""
+    async def _open(self, queue: Queue, request: Request, since: float | None = None) -> Connection:
+        """A new connection in the slot that was taken for it, which comes back where that fails; `since` then the request waited."""
         opening = Opening()
+        opening.trace = trace = request.trace
         limit = asyncio.timeout(None)
         began = self.loop.time()
+        if since is None:
+            since = began
         try:
             self._refuse_if_closed(request)
-            due, _ = _due(request, began)
+            due, _ = _due(request, began, since)
             self._opening[limit] = due
             if due < self._armed:
                 self._watch(due)
             async with limit:
-                connection = await self.opener.open(queue.route, opening)
+                if trace is None:
+                    connection = await self.opener.open(queue.route, opening)
+                else:
+                    connection = await _traced(trace, self.opener, queue.route, opening)
             if self.closed:
                 connection.close()
                 raise ClientClosed("the client was closed while a connection was being made", request=request)
@@ -172,8 +204,8 @@ class Pool:
                 raise ConnectionLost(f"{connection.peer} {what} ({request!r})", request=request)
         except BaseException as error:
             self.slots.release(queue)
-            if isinstance(error, TimeoutError) and not isinstance(error, AioreqError):
-                raise self._not_opened(queue.route, request, opening, began) from error
+            if limit.expired() and isinstance(error, TimeoutError) and not isinstance(error, AioreqError):
+                raise self._not_opened(queue.route, request, opening, began, since) from error
             raise
         finally:
             self._opening.pop(limit, None)
@@ -181,14 +213,16 @@ class Pool:
         connection.opening = opening
         return connection
 
-    def _not_opened(self, route: Route, request: Request, opening: Opening, began: float) -> AioreqError:
+    def _not_opened(self, route: Route, request: Request, opening: Opening, began: float, since: float) -> AioreqError:
         if self.closed:
             return ClientClosed("the client was closed while a connection was being made", request=request)
         timeout = request.terms.timeout
         at = f"during {opening.step}, {self.loop.time() - began:.3f} s into connecting ({request!r})"
-        if _due(request, began)[1]:
+        limit = _due(request, began, since)[1]
+        if limit == "total":
             return TotalTimeout(f"the total limit of {timeout.total:g} s passed: no connection to {route} yet, {at}")
-        return ConnectTimeout(f"no connection to {route} within {timeout.connect:g} s: {at}")
+        within = f"{timeout.connect:g} s" if limit == "connect" else f"{timeout.acquire:g} s (Timeout.acquire)"
+        return ConnectTimeout(f"no connection to {route} within {within}: {at}")
 
     def _watch(self, due: float) -> None:
         if self._timer is not None:
@@ -211,7 +245,7 @@ class Pool:
         if following < INFINITE:
             self._watch(following)
 
-    async def _wait(self, queue: Queue, request: Request) -> Connection | Slot:
+    async def _wait(self, queue: Queue, request: Request, since: float) -> Connection | Slot:
         slots, limits = self.slots, self.limits
         if self.waiting >= limits.waiters:
             slots.forget_if_unused(queue)
@@ -220,9 +254,11 @@ class Pool:
                 request=request,
                 limit="waiters",
             )
-        limit = request.terms.timeout.pool
+        timeout, trace = request.terms.timeout, request.trace
         began = self.loop.time()
-        due = None if limit is None else began + limit
+        due = None if timeout.pool is None else began + timeout.pool
+        if timeout.acquire is not None and (due is None or since + timeout.acquire < due):
+            due = since + timeout.acquire
         total = None if request.deadline is None else request.deadline.at
         total_first = total is not None and (due is None or total < due)
         if total_first:
@@ -231,12 +267,18 @@ class Pool:
         timer = None if due is None else self.loop.call_at(due, _expire, waiter)
         self.waiting += 1
         try:
-            return await waiter
+            if trace is not None:
+                await trace("queue.start", {})
+            granted = await waiter
+            if trace is not None:
+                await trace("queue.end", {})
+            return granted
         except BaseException as error:
+            late = waiter.done() and not waiter.cancelled() and waiter.exception() is error
             # Told before it gives up its place: with the last one of a queue that goes too.
-            full = _holders(slots, queue) if isinstance(error, TimeoutError) else ""
+            full = _holders(slots, queue) if late else ""
             slots.leave(queue, waiter)
-            if not isinstance(error, TimeoutError):
+            if not late or not isinstance(error, TimeoutError):
                 raise
             kind: type[RequestTimeout] = TotalTimeout if total_first else PoolTimeout
             raise kind(
@@ -293,12 +335,26 @@ class Pool:
             loop_end.now()  # and not by a task of the loop's when it is collected
 
 
-def _due(request: Request, began: float) -> tuple[float, bool]:
-    """When the opening of a connection has taken too long, and whether by the total limit."""
-    connect = request.terms.timeout.connect
-    due = INFINITE if connect is None else began + connect
-    total = INFINITE if request.deadline is None else request.deadline.start(began)
-    return (total, True) if total < due else (due, False)
+def _due(request: Request, began: float, since: float) -> tuple[float, str]:
+    """When the opening of a connection has taken too long, and by which limit."""
+    timeout = request.terms.timeout
+    due = INFINITE if timeout.connect is None else began + timeout.connect, "connect"
+    if timeout.acquire is not None:
+        due = min(due, (since + timeout.acquire, "acquire"))
+    return due if request.deadline is None else min(due, (request.deadline.start(began), "total"))
+
+
+async def _traced(trace: Trace, opener: Opener, route: Route, opening: Opening) -> Connection:
+    """A new connection; whoever traces the request is told, before and after."""
+    await trace("open.start", {"origin": route.origin, "proxy": None if route.proxy is None else str(route.proxy)})
+    connection = await opener.open(route, opening)
+    opening.trace = None
+    try:
+        await trace("open.end", {})
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _wake(asleep: asyncio.Future[None]) -> None:

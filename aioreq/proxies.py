@@ -199,6 +199,7 @@ class Proxies:
         if self._tunnelling is None:
             rules = [(rule, proxy and replace(proxy, tunnel=not proxy.is_socks)) for rule, proxy in self._rules]
             self._tunnelling = Proxies(rules, self._bypass, self.explicit)
+            self._tunnelling._tunnelling = self._tunnelling
         return self._tunnelling
 
     def choose(self, origin: Origin) -> Proxy | None:

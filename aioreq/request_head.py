@@ -62,7 +62,7 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
     if not isinstance(request.method, str):
         raise TypeError(f"method: give str, not {type(request.method).__name__}")
     method = _METHODS.get(request.method) or _other_method(request.method)
-    parsed = request.parsed
+    parsed = request._parsed or request.parsed
     start = parsed.head if proxy is None else _start_for(proxy, request)
     if body is None:
         if plain and request.method not in _EXPECTING_CONTENT:

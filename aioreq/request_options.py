@@ -40,7 +40,10 @@ class RequestOptions(TypedDict, total=False):
     `proxy`: a URL, a `Proxy` or a mapping, as the client's; None goes directly. `extensions`: what middlewares of your own want to know,
     and `informational`: a plain function, called by the event loop with the status and the `ResponseHeaders` of each 1xx before the
     response (103 Early Hints, say); and `trailers`: what follows a chunked body, by name, each a value or a plain function that gives it
-    when all of the body is sent (RFC 9110 section 6.5). What these functions raise fails the request.
+    when all of the body is sent (RFC 9110 section 6.5); and `trace`: an asynchronous function of a step's name and its facts, a mapping,
+    awaited at that step: "queue.start" and "queue.end" (a wait for a connection), "open.start" (facts: `origin`, `proxy`), "dns.hit",
+    "dns.start" and "dns.end" (`host`), "open.end", "reuse" (in place of an opening) and "send" (`request`, and `head`, as bytes). What
+    these functions raise fails the request.
 
     `progress`: a plain function of the bytes done and those in all (None if unknown), called by the event loop as the body goes out; for a
     request without one, as a 2xx response's comes in. Each sending counts anew; what it raises fails the request.

@@ -38,8 +38,9 @@ class Resolver(Protocol):
     True
     """
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
-        """IP addresses as text, the preferred one first; a link-local one names its interface (`fe80::1%eth0`).
+    async def resolve(self, host: str, port: int) -> Sequence[str | tuple[str, int]]:
+        """IP addresses as text, the preferred one first; a link-local one names its interface (`fe80::1%eth0`). In place of one, a pair
+        of an address and another port than was asked about sends connections there.
 
         Errors: OSError or DNSError where there are none.
         """
@@ -68,17 +69,20 @@ class AiodnsResolver:
 
     It reads /etc/hosts and asks the servers of /etc/resolv.conf, or `nameservers` (`"192.0.2.53"`, `"192.0.2.53:5353"`); it knows no
     mDNS and no other source of nsswitch.conf. `timeout` is how long the first of `tries` waits for a server, in seconds; later ones
-    wait longer (both c-ares' own if None). One may serve several clients and loops; it ends with each loop by itself.
+    wait longer (both c-ares' own if None). What else `options` holds goes to aiodns.DNSResolver as it is (`rotate=True`). One may serve
+    several clients and loops; it ends with each loop by itself, or by `close`.
     """
 
-    def __init__(self, nameservers: Sequence[str] | None = None, *, timeout: float | None = None, tries: int | None = None) -> None:
+    def __init__(
+        self, nameservers: Sequence[str] | None = None, *, timeout: float | None = None, tries: int | None = None, **options: Any
+    ) -> None:
         try:
             self._aiodns: Any = importlib.import_module("aiodns")
         except ImportError as error:
             raise ImportError("AiodnsResolver needs aiodns: pip install 'aioreq[speedups]'") from error
         if isinstance(nameservers, str):
             raise TypeError(f"AiodnsResolver(nameservers={nameservers!r}): give a list of addresses")
-        self._options = {"nameservers": nameservers, "timeout": timeout, "tries": tries}
+        self._options = {"nameservers": nameservers, "timeout": timeout, "tries": tries, **options}
         # Each loop's own, and what ends it with the loop.
         self._channels: dict[asyncio.AbstractEventLoop, tuple[Any, LoopEnd]] = {}
 
@@ -91,6 +95,12 @@ class AiodnsResolver:
         except UnicodeError as error:
             raise DNSError(f"host {host!r} is no host name: {error}") from error
         return [_text(node.addr[0].decode("ascii"), *node.addr[1:]) for node in found.nodes]
+
+    async def close(self) -> None:
+        """End it on the running loop, where lookups under way fail; it may be used again."""
+        held = self._channels.get(asyncio.get_running_loop())
+        if held is not None:
+            await held[1].reached()
 
     def _channel(self) -> Any:
         loop = asyncio.get_running_loop()
@@ -117,7 +127,7 @@ class StaticResolver:
         self._table = {_table_key(name): _table_value(name, addresses) for name, addresses in mapping.items()}
         self._fallback = resolver_of(fallback)
 
-    async def resolve(self, host: str, port: int) -> Sequence[str]:
+    async def resolve(self, host: str, port: int) -> Sequence[str | tuple[str, int]]:
         """The addresses in the table, or whatever the fallback answers or raises."""
         name = host.rstrip(".")
         found = self._table.get((name, port)) or self._table.get((name, None))

@@ -11,7 +11,8 @@ from . import threads
 from .encodings import Decoder, WholeBody, decoder_for
 from .errors import AioreqError, LocalProtocolError, StatusError
 from .headers import Fields
-from .response_body import HeldBody, Pieces, ResponseBody
+from .pieces import HeldBody, Pieces
+from .response_body import ResponseBody
 from .response_head import ResponseHead
 from .response_headers import ResponseHeaders
 from .transfer import Transfer
@@ -260,6 +261,16 @@ class StreamResponse(ResponseHead):
         """The whole decoded body, at most `max_body` bytes. It is kept: a second call gives the same."""
         return (await self.buffer()).content
 
+    async def read_once(self) -> bytes:
+        """As `read`, for who keeps the body: nobody else can read it then."""
+        if self.coding is not None or self._whole is not None:
+            return await self.read()
+        try:
+            return await self._body.read_raw(self.request.terms.max_body)
+        except AioreqError as error:
+            error.request = error.request or self.request
+            raise
+
     async def buffer(self) -> Response:
         """The same response with its whole body in memory."""
         if self._whole is None:
@@ -324,6 +335,11 @@ class StreamResponse(ResponseHead):
             what = "was taken over or closed already" if self.status == 101 else "goes on with HTTP"
             raise LocalProtocolError(f"the connection of {self.request!r} {what} (status {self.status})", request=self.request)
         return behind
+
+    @property
+    def ended(self) -> bool:
+        """Whether the whole body has arrived, though perhaps not been read yet, or never will."""
+        return self._body.ended
 
     def drop(self) -> None:
         """Let go of a body that nobody will read, without waiting: a short rest is drained, a long one closes the connection."""

@@ -1,4 +1,4 @@
-"""A response body on its way from the connection to whoever reads it: a bounded buffer, read by chunks, decoded when asked for.
+"""A response body on its way from the connection to whoever reads it: a bounded buffer of raw bytes, taken out by chunks.
 
 Knows neither sockets nor heads. The connection puts bytes in (`feed`, `end`, `fail`); one reader takes them out (`read_chunk`). The
 connection behind is asked to pause above the high-water mark, and to stop when the reader gives up (`close`).
@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol, Self
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
 
-from .encodings import Decoder
 from .errors import AioreqError, IncompleteBody, LimitExceeded, LocalProtocolError
 from .headers import Fields
 
 if TYPE_CHECKING:
+    from array import array
+
     from .detached import Detached
     from .models import Progress, Request
 
-__all__ = ["BodySource", "HeldBody", "PieceSource", "Pieces", "ResponseBody", "body_cut", "body_too_large"]
+__all__ = ["BodySource", "ResponseBody", "body_cut", "body_too_large"]
 
 HIGH_WATER = 256 * 1024  # reading pauses above, and goes on below a quarter of it
 LOW_WATER = HIGH_WATER // 4
@@ -55,6 +57,7 @@ class ResponseBody:
         "_taken",
         "_waiter",
         "behind",
+        "chunk_ends",
         "expected",
         "received",
         "trailers",
@@ -67,6 +70,7 @@ class ResponseBody:
         self.received = 0
         self._progress = progress
         self.trailers: Fields = []
+        self.chunk_ends: array[int] | None = None  # raw bytes before the end of each chunk; who looks at them takes them out
         self.behind: Detached | None = None  # the connection that another protocol is spoken on, until somebody takes it over
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -125,29 +129,26 @@ class ResponseBody:
 
     async def read_chunk(self) -> bytes:
         """The next raw bytes, as they arrived; b"" at the end."""
-        self._taken = True
-        while not self._chunks:
-            if self._discarding:
-                raise LocalProtocolError("the response was closed before its body was read")
-            if self._ended:
-                if self._error is not None:
-                    raise self._told(self._error)
-                return b""
-            if self._waiter is not None:
-                raise RuntimeError("two tasks read the same response body at once")
-            assert self._source is not None  # in no local: an error's traceback would hold the closed connection
-            self._waiter = self._loop.create_future()
-            self._source.wait_body(True)
+        while (data := self.take_chunk()) is None:
             try:
-                await self._waiter
+                await self.arrival()
             except asyncio.CancelledError:
                 # Whoever waited is gone, and the next chunk may never be asked for: nothing half-read goes back.
                 self.close(drain=False)
                 raise
-            finally:
-                self._waiter = None
-                if self._source is not None:  # else the body has ended, and its connection may serve somebody else by now
-                    self._source.wait_body(False)
+        return data
+
+    def take_chunk(self) -> bytes | None:
+        """The next raw bytes without waiting: None where none are here, b"" at the end."""
+        self._taken = True
+        if not self._chunks:
+            if self._discarding:
+                raise LocalProtocolError("the response was closed before its body was read")
+            if not self._ended:
+                return None
+            if self._error is not None:
+                raise self._told(self._error)
+            return b""
         data = self._chunks.popleft()
         self._size -= len(data)
         if self._paused and self._size <= LOW_WATER:
@@ -155,6 +156,39 @@ class ResponseBody:
             if self._source is not None:
                 self._source.resume_body()
         return data
+
+    def take_to_chunk_end(self) -> bytes | None:
+        """As `take_chunk`, but at most up to the next of the `chunk_ends`."""
+        data, ends = self.take_chunk(), self.chunk_ends
+        if data and ends and ends[0] < self.taken:
+            start = self.taken - len(data)
+            cuts = [end - start for end in ends[bisect_right(ends, start) : bisect_left(ends, self.taken)]]
+            pieces = [data[at:end] for at, end in pairwise([0, *cuts, len(data)])]
+            self._chunks.extendleft(reversed(pieces[1:]))
+            self._size += len(data) - len(pieces[0])
+            data = pieces[0]
+        return data
+
+    @property
+    def taken(self) -> int:
+        """Raw bytes that were taken out."""
+        return self.received - self._size
+
+    async def arrival(self) -> None:
+        """Wait for something to take. Cancelled, it leaves the body as it is: whoever still holds the response reads on or closes it."""
+        if self._chunks or self._ended or self._discarding:
+            return
+        if self._waiter is not None:
+            raise RuntimeError("two tasks read the same response body at once")
+        assert self._source is not None  # in no local: an error's traceback would hold the closed connection
+        self._waiter = self._loop.create_future()
+        self._source.wait_body(True)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if self._source is not None:  # else the body has ended, and its connection may serve somebody else by now
+                self._source.wait_body(False)
 
     def _told(self, error: BaseException) -> BaseException:
         if not isinstance(error, AioreqError):  # of a callback: its frames refer to the connection, and to this body
@@ -170,7 +204,12 @@ class ResponseBody:
         try:
             if self.expected is not None and self.expected > most and not self._ended:
                 raise body_too_large(most)
-            while data := await self.read_chunk():
+            while True:
+                data = self.take_chunk()
+                if data is None:
+                    data = await self.read_chunk()
+                if not data:
+                    break
                 size += len(data)
                 if size > most:
                     raise body_too_large(most)
@@ -213,135 +252,6 @@ class ResponseBody:
             source.drain_body()
         else:
             source.abort_body()
-
-
-class HeldBody:
-    """A body that is here as a whole, for who reads it by pieces."""
-
-    __slots__ = ("_at", "_content")
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._at = 0
-
-    async def read_chunk(self) -> bytes:
-        """The next 64 KiB; b"" at the end."""
-        start, self._at = self._at, self._at + LOW_WATER
-        return self._content[start : self._at]
-
-    def close(self, drain: bool = True) -> None:
-        """Give no more of it."""
-        self._content = b""
-
-
-class PieceSource(Protocol):
-    """Pieces of bytes for who makes more of them: text, lines, parts."""
-
-    async def __anext__(self) -> bytes: ...
-    def fail(self, error: AioreqError) -> AioreqError: ...
-
-
-class Pieces(AsyncIterator[bytes]):
-    """The body piece by piece: decoded in bounded steps where there is a decoder, cut to `size` bytes where one is given.
-
-    Errors: DecodeError, LimitExceeded, and the connection's. A plain iterator, so that leaving a loop early leaves nothing to finalise.
-    `request` is what the errors carry; it may cap what comes.
-    """
-
-    __slots__ = ("_body", "_decoder", "_held", "_left", "_request", "_size", "_steps")
-
-    def __init__(
-        self,
-        body: ResponseBody | HeldBody,
-        decoder: Decoder | None = None,
-        size: int | None = None,
-        request: Request | None = None,
-    ) -> None:
-        self._body = body
-        self._decoder = decoder
-        self._request = request
-        self._left = None if request is None else request.terms.max_stream
-        self._held = bytearray()
-        self._steps = STEPS
-        self.of_size(size)
-
-    def of_size(self, size: int | None) -> Self:
-        """This iterator, from now on with pieces of that size."""
-        if size is not None and size < 1:
-            raise ValueError(f"pieces of {size} bytes: give at least 1")
-        self._size = size
-        return self
-
-    def fail(self, error: AioreqError) -> AioreqError:
-        """The same error, once the rest of the body was given up: what came makes no sense to who reads it."""
-        error.request = error.request or self._request
-        self._body.close(drain=False)
-        return error
-
-    async def __anext__(self) -> bytes:
-        try:
-            piece = await (self._next() if self._size is None else self._next_of_size(self._size))
-            if self._left is not None:
-                self._left -= len(piece)
-                if self._left < 0:
-                    raise LimitExceeded("the streamed body is longer than the client's guard admits: see its max_body", limit="body")
-        except AioreqError as error:
-            if self._held and hasattr(error, "partial"):
-                error.partial = bytes(self._held)
-            self.fail(error)
-            raise
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-    async def _next(self) -> bytes:
-        if self._held:
-            piece = bytes(self._held)
-            self._held.clear()
-            return piece
-        return await self._decoded()
-
-    async def _decoded(self) -> bytes:
-        decoder = self._decoder
-        if decoder is None:
-            return await self._body.read_chunk()
-        if self._steps < 0:  # in a pause: what it goes on with then would come out of order
-            raise RuntimeError("two tasks read the same response body at once")
-        data = b""
-        while True:
-            if decoder.needs_input:
-                data = await self._body.read_chunk()
-                if not data:
-                    decoder.finish()
-                    return b""
-            self._steps -= 1
-            if self._steps < 0:
-                await self._pause()
-            piece = decoder.decode(data)
-            if piece:
-                return piece
-            data = b""
-
-    async def _pause(self) -> None:
-        # Neither a body that is here already nor a reader that only counts would let anything else run.
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            self._body.close(drain=False)
-            raise
-        finally:
-            self._steps = STEPS
-
-    async def _next_of_size(self, size: int) -> bytes:
-        held = self._held
-        while len(held) < size:
-            piece = await self._decoded()
-            if not piece:
-                break
-            held += piece
-        piece = bytes(held[:size])
-        del held[:size]
-        return piece
 
 
 def body_cut(what: str, request: Request | None, partial: bytes, received: int, expected: int | None) -> IncompleteBody:

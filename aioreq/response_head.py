@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .models import Request
     from .multipart_reader import MultipartReader
-    from .response_body import Pieces
+    from .pieces import Pieces
 
 __all__ = ["ResponseHead"]
 

@@ -34,5 +34,6 @@ class Terms:
     max_redirects: int = 20
     sensitive_headers: frozenset[str] = SENSITIVE_HEADERS  # lower case
     raise_for_status: bool = False
+    chunk_ends: bool = False  # whether streamed bodies tell where their chunks end
     # What the pool made of them for each origin. Of no copy: another tls or proxy leads elsewhere.
     routes: dict[Origin, Route] = field(default_factory=dict, init=False, repr=False)

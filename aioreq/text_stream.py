@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, Generic, Protocol, TypeVar
 
 from .config import check_count
 from .errors import AioreqError, DecodeError, LimitExceeded
-from .response_body import PieceSource
+from .pieces import PieceSource
 
 if TYPE_CHECKING:
     from .models import Request

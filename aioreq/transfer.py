@@ -6,12 +6,15 @@ what a response remembers must not keep its loop alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
-__all__ = ["ConnectionInfo", "Opening", "Timings", "Transfer"]
+__all__ = ["ConnectionInfo", "Opening", "Timings", "Trace", "Transfer"]
+
+# Awaited with the name of a step and its facts, just before the next one is taken: see `RequestOptions`.
+Trace: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,12 @@ class Opening:
     ('the TCP handshake with 192.0.2.1', 0.5, 2.0, 0.0)
     """
 
-    __slots__ = ("_clock", "_phase", "_since", "_step", "_whom", "connect", "dns", "tls")
+    __slots__ = ("_clock", "_phase", "_since", "_step", "_whom", "connect", "dns", "tls", "trace")
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._step, self._whom = "the preparation", ""
         self.dns = self.connect = self.tls = 0.0
+        self.trace: Trace | None = None  # of the request that it is for; until it is open
         self._clock = clock
         self._phase: str | None = None
         self._since = 0.0

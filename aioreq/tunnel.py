@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import cast
+from typing import Any, cast
 
 from .auth import PasswordAuth
 from .challenges import parse_challenges
@@ -153,9 +153,9 @@ class Tunnel(asyncio.BufferedProtocol):
     def _phase(self) -> str:
         return "in the middle of its answer" if self._parser.started else "before it answered"
 
-    def _error(self, what: str, status: int | None = None) -> ProxyError:
+    def _error(self, what: str, **told: Any) -> ProxyError:
         after = "" if self._began is None else f", {self._loop.time() - self._began:.3f} s into the CONNECT handshake"
-        return ProxyError(f"no tunnel to {_name(self._origin)}: proxy {self._proxy} {what}{after}", status=status)
+        return ProxyError(f"no tunnel to {_name(self._origin)}: proxy {self._proxy} {what}{after}", **told)
 
     def _refusal(self, status: int, reason: bytes, fields: Fields) -> ProxyError:
         def values(name: bytes) -> list[str]:
@@ -175,7 +175,7 @@ class Tunnel(asyncio.BufferedProtocol):
                 what += " (it wants credentials: give Proxy(auth=(user, password)))"
             else:
                 what += " (it doesn't take the given user and password)"
-        return self._error(what, status)
+        return self._error(what, status=status, reason=text(reason), fields=fields)
 
 
 async def through_socks(loop: asyncio.AbstractEventLoop, proxy: Proxy, origin: Origin, dialer: Dialer, opening: Opening) -> socket.socket:
@@ -247,7 +247,7 @@ async def _targets(proxy: Proxy, origin: Origin, dialer: Dialer, opening: Openin
             raise ProxyError(f"{_name(origin)} can't be reached through proxy {proxy}: SOCKS4 knows no IPv6; socks5h does")
         return [host]
     opening.begin("dns", f"the name lookup of {host}")
-    found = [str(address.sockaddr[0]) for address in await dialer.addresses(host, origin.port)]
+    found = [str(address.sockaddr[0]) for address in await dialer.addresses(host, origin.port, opening.trace)]
     if proxy.scheme == "socks4" and not (found := [address for address in found if ":" not in address]):
         raise ProxyError(f"{_name(origin)} can't be reached through proxy {proxy}: it has no IPv4 address, and SOCKS4 knows no other")
     return found[:_MOST_ADDRESSES]

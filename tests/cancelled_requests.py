@@ -23,6 +23,7 @@ from relay import Relay
 import aioreq
 import aioreq.tls
 from aioreq import TLS, Auth, BearerAuth, NetrcAuth, Proxy, Retry, ThreadedResolver
+from aioreq.deadlines import INFINITE
 from aioreq.middlewares import MiddleWare
 from aioreq.models import Request, Response, ResponseHead, StreamResponse
 from aioreq.saving import save
@@ -323,6 +324,20 @@ class Kinds(WebSocketKinds):
         response = await self.client.get(f"{server.url}/id/{number}".replace("127.0.0.1", "localhost"))
         expect(response.text, str(number))
 
+    async def ask_traced(self, server: Server, number: int) -> None:
+        """Now and then a connection that serves nobody ends while that is told."""
+
+        async def trace(step: str, facts: Any) -> None:
+            await asyncio.sleep(self.random.choice([0, 0.001]))
+            if step == "reuse" and self.random.random() < 0.5:
+                slots = self.client.pool().slots
+                for connection in [each for each in slots.queue_of if each.served and each not in slots.idle]:
+                    if connection.busy_since == INFINITE:
+                        connection.close()
+
+        url = f"{server.url}/id/{number}".replace("127.0.0.1", self.random.choice(["127.0.0.1", "localhost"]))
+        expect((await self.client.get(url, extensions={"trace": trace})).text, str(number))
+
     async def ask_not_found(self, server: Server, number: int) -> None:
         response = await self.client.get(f"{server.url}/missing/{number}")
         expect(response.content, body_of(number))
@@ -406,6 +421,10 @@ class Kinds(WebSocketKinds):
     async def ask_who_is_busy(self, server: Server, number: int) -> None:
         retry = Retry(attempts=1, statuses={503}, backoff=0.002, budget=None)
         expect((await self.client.get(f"{server.url}/busy/{number}", retry=retry)).content, body_of(number))
+
+    async def ask_streamed_for_who_keeps_it(self, server: Server, number: int) -> None:
+        async with self.client.stream("GET", f"{server.url}/{self.random.choice(['pieces', 'zipped'])}/{number}") as response:
+            expect(await response.read_once(), body_of(number))
 
     async def ask_streamed_text(self, server: Server, number: int) -> None:
         async with self.client.stream("GET", f"{server.url}/pieces/{number}") as response:

@@ -23,7 +23,17 @@ PACKAGE = Path(aioreq.__file__).parent
 # The way of a request; the rest of the package stands on it, and has tests of its own.
 MODULES = (
     *("auth.py", "bearer.py", "client.py", "compression.py", "dialer.py", "dns.py", "download.py", "event_stream.py", "multipart.py"),
-    *("multipart_reader.py", "netrc.py", "opener.py", "partial_file.py", "pool.py", "protection.py", "request_body.py", "resolvers.py"),
+    *(
+        "multipart_reader.py",
+        "netrc.py",
+        "opener.py",
+        "partial_file.py",
+        "pieces.py",
+        "pool.py",
+        "protection.py",
+        "request_body.py",
+        "resolvers.py",
+    ),
     *("response.py", "response_body.py", "saving.py", "sendfile.py", "sse.py", "stream_client.py", "stream_context.py", "text_stream.py"),
     *("threads.py", "tls.py", "tls_transport.py", "tunnel.py", "upload.py"),
     *sorted(path.relative_to(PACKAGE).as_posix() for folder in ("middlewares", "websocket") for path in (PACKAGE / folder).glob("*.py")),

@@ -211,14 +211,14 @@ def needed(program: str, package: str) -> str:
 
 
 def needed_module(name: str, package: str) -> Any:
-    """The module; the test is skipped, or fails, where its package isn't installed."""
+    """The module; the test, or the module that asks, is skipped, or fails, where its package isn't installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
         missing = f"the package {package} isn't installed (pip install {package})"
         if os.environ.get("AIOREQ_PEERS") == "required":
             pytest.fail(f"{missing}, and AIOREQ_PEERS=required", pytrace=False)
-        pytest.skip(missing)
+        pytest.skip(missing, allow_module_level=True)
 
 
 def free_ports(count: int) -> list[int]:

@@ -22,11 +22,11 @@ PACKAGE = Path(aioreq.__file__).parent
 FLOORS = {
     "conveniences": "__init__ __main__ http stream_client sync bulk cli progress_bar testing compat",
     "policy": "client stream_context download settings protection request_options middlewares websocket sse",
-    "connections": "connector pool slots stats opener dialer connection detached deadlines faces upload sendfile dns resolvers tls "
-    "tls_transport certificates trust proxies tunnel guard",
+    "connections": "connector pool slots stats opener dialer dial_options connection detached deadlines faces upload sendfile dns "
+    "resolvers tls tls_transport certificates trust proxies tunnel guard",
     "messages": "models saving keep_alive request_head request_body request_trailers forms multipart compression transfer response "
-    "response_head response_headers response_body media_type links text_stream event_stream multipart_reader encodings codings terms "
-    "framing parser _parser _fields _chunked _gathered _masking _frames "
+    "response_head response_headers response_body pieces media_type links text_stream event_stream multipart_reader encodings codings "
+    "terms framing parser _parser _fields _chunked _gathered _masking _frames "
     "_parser_py _fields_py _chunked_py _gathered_py _masking_py _frames_py",
     "vocabulary": "headers urls content_disposition partial_file cookies set_cookie cookie_files public_suffixes "
     "auth challenges digest bearer netrc config retries retry_after errors threads loop_end _version",
@@ -163,6 +163,8 @@ def test_no_module_hides_a_public_name() -> None:
 def test_a_file_is_about_one_noun(file: str) -> None:
     lines = (PACKAGE / file).read_text("utf-8").count("\n")
     assert lines <= 450, f"{file}: {lines} lines; do two nouns live in it?"
+    if file.startswith("compat/"):  # whose names are another's
+        return
     assert not set(file.rsplit(".", 1)[0].split("/")) & {"utils", "util", "helpers", "misc", "common"}
 
 

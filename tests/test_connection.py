@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -538,6 +539,28 @@ async def test_an_answer_never_crosses_after_a_cancel(served: tuple[Server, aior
         except asyncio.CancelledError:
             pass
         assert (await client.get(f"{server.url}/id/{round}")).text == str(round)
+
+
+async def test_limits_of_one_requests_terms() -> None:
+    """They hold for this exchange; the next one on the same connection has its own."""
+    long = b"HTTP/1.1 200 OK\r\nA: " + b"x" * 500 + b"\r\nB: b\r\nC: c\r\nContent-Length: 2\r\n\r\nok"
+    limits = aioreq.Limits(head=300, headers=3)
+    async with Server() as server, aioreq.Client(retry=0, limits=limits) as client:
+        server.route("/short", "ok")
+        server.script(long, path="/long", times=4)
+        roomy = replace(limits, head=1000, headers=10)
+        for path, own in (("/short", None), ("/long", roomy), ("/short", None), ("/short", replace(limits, headers=1)), ("/long", None)):
+            request = client.settings.settle(aioreq.Request("GET", server.url + path))
+            if own is not None:
+                request.terms = replace(request.terms, limits=own)
+            call = client.start_stream(request)
+            if own is roomy or (path, own) == ("/short", None):
+                assert await (await call).read() == b"ok"
+            else:
+                with pytest.raises(aioreq.LimitExceeded) as caught:
+                    await call
+                assert caught.value.limit == ("headers" if own else "head")
+        assert [request.connection for request in server.requests] == [1, 1, 1, 1, 2]
 
 
 async def test_a_cancelled_exchange_closes_its_connection(served: tuple[Server, aioreq.Client]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from gate import Gate, together
 
 import aioreq
 from aioreq.testing import Reply, Server, Stall
@@ -70,6 +71,35 @@ async def test_a_closed_connector_serves_no_client(server: Server) -> None:
     with pytest.raises(aioreq.ClientClosed, match="the connector is closed: make a new one"):
         await connector.__aenter__()
     await connector.close()
+
+
+async def test_aborting_waits_for_nothing(server: Server, gate: Gate) -> None:
+    connector = aioreq.Connector(limits=aioreq.Limits(connections=1))
+    client = aioreq.Client(connector=connector, retry=0)
+    under_way, waiting = together(client.get(f"{server.url}/held"), client.get(server.url))
+    await gate.until(inside=1)
+    connector.abort()
+    assert (connector.closed, connector.stats().open) == (True, 0)
+    for task in (under_way, waiting):
+        with pytest.raises(aioreq.ClientClosed):
+            await task
+    gate.opened.set()
+    connector.abort()
+
+
+@pytest.mark.no_loop
+def test_aborting_without_a_loop() -> None:
+    async def use(connector: aioreq.Connector) -> None:
+        await aioreq.Client(connector=connector).get(server.url)
+
+    with Server() as server, asyncio.Runner() as runner:
+        connector = aioreq.Connector()
+        runner.run(use(connector))
+        connector.abort()
+        runner.run(asyncio.sleep(0))  # the loop closes its own
+        assert connector.stats().open == 0
+        with pytest.raises(aioreq.ClientClosed):
+            runner.run(use(connector))
 
 
 @pytest.mark.no_loop

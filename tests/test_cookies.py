@@ -199,6 +199,14 @@ def test_longest_path_first_then_oldest(jar: CookieJar) -> None:
     assert jar.header(SITE) == "b=new; d=4; c=3; a=5; a=1"
 
 
+def test_matching_gives_the_cookies_of_the_header(jar: CookieJar) -> None:
+    for field in ("a=1; Path=/", "b=2; Path=/docs/web", "c=3; Path=/elsewhere", "=nameless; Path=/"):
+        jar.store(SITE, field)
+    assert [(cookie.name, cookie.value) for cookie in jar.matching(SITE)] == [("b", "2"), ("a", "1"), ("", "nameless")]
+    assert jar.header(SITE) == "b=2; a=1; nameless"
+    assert jar.matching(URL("https://other.example/")) == []
+
+
 # --- Secure and the prefixes ---
 
 

@@ -431,7 +431,7 @@ async def test_a_storm_of_dials_leaves_nothing() -> None:
         await asyncio.wait(tasks)
         await nothing_left(before)
     assert outcomes == {"connected", "DNSError", "ConnectError", "TimeoutError"}
-    assert len(dialer._names._flights) == 0
+    assert len(dialer.names._flights) == 0
 
 
 @linux

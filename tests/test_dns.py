@@ -704,7 +704,7 @@ async def test_duplicates_are_dropped(answer: Any) -> None:
         (["127.1"], "Book answered '127.1' for host 'one.test': that is no IP address as text"),
         ([2130706433], "Book answered 2130706433 for host 'one.test': that is no IP address as text"),
         ([b"\x7f\0\0\1"], "Book answered b'\\x7f\\x00\\x00\\x01' for host 'one.test': that is no IP address as text"),
-        ([("192.0.2.1", 80)], "Book answered ('192.0.2.1', 80) for host 'one.test': that is no IP address as text"),
+        ([("192.0.2.1", "80")], "Book answered ('192.0.2.1', '80') for host 'one.test': that is no IP address as text"),
         ("192.0.2.1", "Book answered '192.0.2.1' for host 'one.test': it must give a list of IP addresses"),
         (b"192.0.2.1", "Book answered b'192.0.2.1' for host 'one.test': it must give a list of IP addresses"),
         (None, "Book answered None for host 'one.test': it must give a list of IP addresses"),
@@ -739,6 +739,51 @@ async def test_what_is_wrong_with_an_answer(answer: Any, text: str | None) -> No
             if isinstance(answer, BaseException):
                 assert caught.value.__cause__ is answer
     assert len(book.asked) == 2
+
+
+async def test_an_answer_with_a_port_of_its_own(server: Server) -> None:
+    answer = [("192.0.2.1", 1), ("::1", 65535), "192.0.2.2", ("192.0.2.1", 2)]
+    assert await Names(Book(answer), Limits()).lookup("one.test", 80) == [
+        Address(socket.AF_INET, ("192.0.2.1", 1)),
+        Address(socket.AF_INET6, ("::1", 65535, 0, 0)),
+        Address(socket.AF_INET, ("192.0.2.2", 80)),
+        Address(socket.AF_INET, ("192.0.2.1", 2)),
+    ]
+    async with aioreq.Client(retry=0, resolver=Book([("127.0.0.1", server.port)])) as client:
+        assert (await client.get("http://one.test/id/1")).text == "1"
+    assert server.requests[0].header("host") == "one.test"
+
+
+async def test_a_guard_judges_the_port_that_is_connected_to(server: Server) -> None:
+    for allowed, goes in ((server.port, True), (80, False)):
+        guard = aioreq.PublicOnly(allow=[f"127.0.0.1:{allowed}", "one.test:80"][: 1 if goes else 2])
+        async with aioreq.Client(retry=0, resolver=Book([("127.0.0.1", server.port)]), guard=guard) as client:
+            if goes:
+                assert (await client.get("http://one.test/id/1")).text == "1"
+            else:
+                with pytest.raises(aioreq.GuardError, match=r"127\.0\.0\.1"):
+                    await client.get("http://one.test/id/1")
+
+
+@pytest.mark.parametrize("wrong", [("192.0.2.1", 70000), ("192.0.2.1", -1), ("192.0.2.1", True), ("192.0.2.1",), ("192.0.2.1", 1, 2)])
+async def test_a_port_that_is_none(wrong: Any) -> None:
+    with pytest.raises(aioreq.DNSError, match="that is no IP address as text"):
+        await Names(Book([wrong]), Limits()).lookup("one.test", 80)
+
+
+async def test_forgetting_by_hand() -> None:
+    book = Book()
+    async with aioreq.Connector(resolver=book) as connector:
+        names = connector.dialer.names
+        for host, port in (("one.test", 80), ("one.test", 81), (None, None)):
+            await names.lookup("one.test", 80)
+            await names.lookup("one.test", 80)
+            connector.forget_addresses(host, port)
+        await names.lookup("one.test", 80)
+        assert len(book.asked) == 3  # another port's are left alone
+        for host, port in (("one.test", None), (None, 80)):
+            with pytest.raises(ValueError, match="give a host and its port, or neither"):
+                connector.forget_addresses(host, port)
 
 
 async def test_a_resolver_that_is_no_coroutine() -> None:

@@ -180,6 +180,10 @@ LIMIT_CASES = {
     "head, behind a 1xx": (Limits(head=20), b"HTTP/1.1 100\r\n\r\nHTTP/1.1 200 " + b"x" * 100, 36),
     "headers": (Limits(headers=3), b"HTTP/1.1 200 OK\r\nA:\r\nB:\r\nC:\r\nD:\r\n\r\n", 29),
     "headers, in trailers": (Limits(headers=1), CHUNKED + b"0\r\nA:\r\nB:\r\n\r\n", len(CHUNKED) + 7),
+    "field, its value": (Limits(field=5), b"HTTP/1.1 200 OK\r\nA: 123456\r\n\r\n", 29),
+    "field, its name": (Limits(field=5), b"HTTP/1.1 200 OK\r\nB: 12345\r\nABCDEF:\r\n\r\n", 37),
+    "field, of a 1xx": (Limits(field=5), b"HTTP/1.1 103\r\nABCDEF:\r\n\r\n", 24),
+    "field, longer than all before": (Limits(field=30), b"HTTP/1.1 204 x\r\nA: " + b"x" * 31 + b"\r\n\r\n", 53),
     "headers, none": (Limits(headers=0), b"HTTP/1.1 200 OK\r\nA:\r\n\r\n", 17),
     "trailers": (Limits(trailers=10), CHUNKED + b"0\r\nA: " + b"x" * 100, len(CHUNKED) + 3 + 12),
     "trailers, at the empty line": (Limits(trailers=9), CHUNKED + b"0\r\nA: 12345\r\n\r\n", len(CHUNKED) + 3 + 11),
@@ -194,6 +198,7 @@ LIMIT_CASES = {
 MESSAGES = {
     "head": "the status line and header section are longer than {} bytes; raise it with Limits(head=...)",
     "headers": "more than {} fields in one section; raise it with Limits(headers=...)",
+    "field": "the name or the value of a header field is longer than {} bytes; raise it with Limits(field=...)",
     "trailers": "the trailer section is longer than {} bytes; raise it with Limits(trailers=...)",
     "chunk_extensions": "the chunk extensions of one body are longer than {} bytes; raise it with Limits(chunk_extensions=...)",
     "informational": "more than {} informational (1xx) responses before the final one; raise it with Limits(informational=...)",
@@ -224,6 +229,9 @@ def test_limit(twin: Any, name: str) -> None:
         (Limits(head=19), b"HTTP/1.1 204 OK\r\n\r\n"),
         (Limits(head=23), b"HTTP/1.1 100 OK\r\nA:\r\n\r\nHTTP/1.1 204 OK\r\nA:\r\n\r\n"),
         (Limits(headers=0), b"HTTP/1.1 204 OK\r\n\r\n"),
+        (Limits(field=0), b"HTTP/1.1 204 OK\r\n\r\n"),
+        (Limits(field=5), b"HTTP/1.1 204 " + b"x" * 40 + b"\r\nABCDE: 12345\r\nA: 1234  \r\n\r\n"),
+        (Limits(field=10**30), b"HTTP/1.1 204 OK\r\nA: b\r\n\r\n"),
         (Limits(headers=2), b"HTTP/1.1 103\r\nA:\r\nB:\r\n\r\nHTTP/1.1 204 OK\r\nA:\r\nB:\r\n\r\n"),
         (Limits(headers=1), CHUNKED + b"0\r\nA:\r\n\r\n"),
         (Limits(trailers=0), CHUNKED + b"0\r\n\r\n"),
@@ -582,6 +590,32 @@ def test_chunked_decoder(twin: Any, wire: bytes, data: bytes, trailers: Fields) 
         assert (decoder.done, decoder.trailers, decoder.feed(b"")) == (False, [], b"")
         assert b"".join(decoder.feed(piece) for piece in pieces(wire + b"rest", cuts)) == data
         assert (decoder.done, decoder.trailers, decoder.rest(), decoder.rest()) == (True, trailers, b"rest", b"")
+
+
+@pytest.mark.parametrize(
+    ("wire", "ends"), [(b"0\r\n\r\n", []), (b"1\r\na\r\n2;x\r\nbc\r\n0\r\n\r\n", [1, 3]), (b"a\r\n0123456789\r\n0\r\nA: b\r\n\r\n", [10])]
+)
+def test_ends_of_chunks_are_told_to_who_asks(twin: Any, wire: bytes, ends: list[int]) -> None:
+    class Asking(Recorder):
+        parser: Any
+
+        def on_head(self, version: str, status: int, reason: bytes, fields: Fields) -> None:
+            super().on_head(version, status, reason, fields)
+            assert self.parser.chunk_ends is None
+            self.parser.chunk_ends = self.ends = array.array("q")
+
+    for cuts in every_split(CHUNKED + wire):
+        recorder = Asking()
+        parser = recorder.parser = twin.ResponseParser(recorder, DEFAULT)
+        for _ in range(2):
+            parser.expect("GET")
+            for piece in pieces(CHUNKED + wire, cuts):
+                parser.feed(piece)
+            assert recorder.ends.tolist() == ends
+    unasked, _ = started(twin)
+    unasked.feed(CHUNKED + wire)
+    assert unasked.done
+    assert unasked.chunk_ends is None
 
 
 @pytest.mark.parametrize("name", [name for name, (wire, _) in INVALID.items() if wire.startswith(CHUNKED)])

@@ -91,6 +91,8 @@ def test_one_verdict_on_chunks(compiled: Any, wire: bytes, limits: Limits, data:
 
     def outcome(twin: Any) -> tuple[object, ...]:
         decoder = twin.ChunkedDecoder(limits)
+        ends: list[int] = []
+        decoder.ends = ends
         decoded = b""
         error = None
         try:
@@ -98,7 +100,7 @@ def test_one_verdict_on_chunks(compiled: Any, wire: bytes, limits: Limits, data:
                 decoded += decoder.feed(piece)
         except ProtocolError as fault:
             error = (type(fault), str(fault))
-        return decoded, error, decoder.done, decoder.trailers, decoder.rest()
+        return decoded, error, decoder.done, decoder.trailers, decoder.rest(), ends
 
     assert outcome(compiled) == outcome(pure)
 

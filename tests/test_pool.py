@@ -392,6 +392,17 @@ async def test_what_isnt_idempotent_is_never_sent_again(server: Server, method: 
         assert client.pool().open == 0
 
 
+async def test_an_error_tells_that_the_request_went_out_twice(server: Server) -> None:
+    server.script(Close(), path="/mortal", times=9)
+    async with client_with() as client:
+        await client.get(f"{server.url}/get")
+        for resent in (True, False):  # the second time there is no used connection
+            with pytest.raises(aioreq.ConnectionLost) as caught:
+                await client.get(f"{server.url}/mortal")
+            assert caught.value.resent is resent
+        assert used(server) == [1, 1, 2, 3]
+
+
 async def test_nothing_is_sent_again_over_a_new_connection(server: Server) -> None:
     dies_once(server)
     async with client_with() as client:

@@ -278,6 +278,30 @@ async def test_a_dropped_resolver_lets_go(dns: DNSServer) -> None:
     assert channel._closed
 
 
+async def test_a_closed_resolver_lets_go_and_starts_anew(dns: DNSServer) -> None:
+    dns.zone["web.test"] = ["127.0.0.1"]
+    resolver = by(dns)
+    await resolver.close()  # there is nothing yet
+    await resolver.resolve("web.test", 80)
+    [(channel, _)] = resolver._channels.values()
+    under_way = asyncio.ensure_future(resolver.resolve("silent.test", 80))
+    dns.silent.add("silent.test")
+    await asyncio.sleep(0)
+    await resolver.close()
+    assert channel._closed
+    assert resolver._channels == {}
+    with pytest.raises(aioreq.DNSError):
+        await under_way
+    assert await resolver.resolve("web.test", 80) == ["127.0.0.1"]
+
+
+async def test_options_of_aiodns(dns: DNSServer) -> None:
+    """As they are: here, below which domain a name without a dot is looked for."""
+    dns.zone["web.below.test"] = ["127.0.0.1"]
+    resolver = AiodnsResolver([dns.address], timeout=0.2, tries=1, domains=["below.test"])
+    assert await resolver.resolve("web", 80) == ["127.0.0.1"]
+
+
 # A table
 
 

@@ -7,7 +7,10 @@ import gc
 import gzip
 import itertools
 import zlib
+from array import array
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -18,7 +21,8 @@ from aioreq.config import Limits
 from aioreq.encodings import STEP, Decoder, decoder_for
 from aioreq.errors import ConnectionLost, DecodeError, IncompleteBody, LimitExceeded, LocalProtocolError
 from aioreq.models import Request
-from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, HeldBody, Pieces, ResponseBody, body_too_large
+from aioreq.pieces import HeldBody, Pieces
+from aioreq.response_body import DRAIN, HIGH_WATER, LOW_WATER, ResponseBody, body_too_large
 
 
 class Source:
@@ -133,7 +137,7 @@ async def test_a_cancelled_reader_gives_the_connection_up() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert source.told == ["wait", "abort", "got"]
+    assert source.told == ["wait", "got", "abort"]
     with pytest.raises(LocalProtocolError, match="closed before its body was read"):
         await body.read_chunk()
 
@@ -146,6 +150,156 @@ async def test_a_reader_cancelled_as_the_body_ends_leaves_the_connection_alone()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert source.told == ["wait"]
+
+
+# --- taking what is there ---
+
+
+async def test_what_is_there_is_taken_without_waiting() -> None:
+    body, source = new_body()
+    assert body.take_chunk() is None
+    body.feed(b"abc")
+    await body.arrival()
+    assert [body.take_chunk(), body.take_chunk()] == [b"abc", None]
+    waiting = asyncio.create_task(body.arrival())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="two tasks"):
+        await body.arrival()
+    body.end([])
+    await waiting
+    assert [body.take_chunk(), await body.read_chunk()] == [b"", b""]
+    assert source.told == ["wait"]
+
+
+async def test_who_waited_and_was_cancelled_may_go_on() -> None:
+    body, source = new_body()
+    for _ in range(2):
+        waiting = asyncio.create_task(body.arrival())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    body.feed(b"abc")
+    assert await body.read_chunk() == b"abc"
+    assert source.told == ["wait", "got"] * 2
+
+
+async def test_errors_come_behind_what_is_there() -> None:
+    body = whole_body(b"abc", error=ConnectionLost("gone"))
+    assert body.take_chunk() == b"abc"
+    await body.arrival()
+    with pytest.raises(ConnectionLost):
+        body.take_chunk()
+    closed, _ = new_body()
+    closed.close()
+    await closed.arrival()
+    with pytest.raises(LocalProtocolError):
+        closed.take_chunk()
+
+
+async def test_pieces_are_taken_decoded() -> None:
+    content = bytes(range(256)) * 4000
+    encoded = gzip.compress(content)
+    body, _ = new_body()
+    pieces = Pieces(body, decoder_for("gzip", Limits()))
+    assert pieces.take() is None
+    body.feed(encoded[:100])
+    found = b""
+    while (piece := pieces.take()) is not None:
+        found += piece
+        assert len(piece) <= STEP
+    body.feed(encoded[100:])
+    body.end([])
+    await pieces.arrival()
+    while piece := pieces.take():
+        found += piece
+    assert (found, pieces.take()) == (content, b"")
+
+
+async def test_pieces_taken_are_cut_off_and_capped_too() -> None:
+    body, source = new_body()
+    pieces = Pieces(body, decoder_for("gzip", Limits()))
+    body.feed(gzip.compress(b"abc")[:-3])
+    body.end([])
+    assert pieces.take() == b"abc"
+    with pytest.raises(DecodeError):
+        pieces.take()
+    request = Request()
+    request.terms = replace(request.terms, max_stream=3)
+    body, source = new_body()
+    capped = Pieces(body, request=request)
+    body.feed(b"abc")
+    body.feed(b"d")
+    assert capped.take() == b"abc"
+    with pytest.raises(LimitExceeded, match="guard") as caught:
+        capped.take()
+    assert caught.value.request is request
+    assert source.told == ["abort"]
+
+
+async def test_pieces_of_what_is_held() -> None:
+    pieces = Pieces(HeldBody(b"x" * (LOW_WATER + 1)))
+    await pieces.arrival()
+    assert [len(pieces.take() or b"") for _ in range(3)] == [LOW_WATER, 1, 0]
+    cut, _ = new_body()
+    cut.feed(b"abcdef")
+    sized = Pieces(cut, size=4)
+    assert await anext(sized) == b"abcd"
+    assert sized.take() == b"ef"  # what was held back
+
+
+# --- where chunks ended ---
+
+
+def chunked_body(*chunks: bytes) -> ResponseBody:
+    body, _ = new_body()
+    body.chunk_ends = array("q", accumulate(map(len, chunks)))
+    body.feed(b"".join(chunks))
+    return body
+
+
+async def test_ends_of_chunks_are_told_as_they_are_passed() -> None:
+    body = chunked_body(b"abc", b"de", b"f")
+    pieces = Pieces(body)
+    assert pieces.take_chunk_ends(0) == []
+    assert pieces.take() == b"abcdef"
+    assert pieces.take_chunk_ends(6) == [3, 5, 6]
+    assert pieces.take_chunk_ends(6) == []
+    body.feed(b"gh")
+    assert pieces.take() == b"gh"
+    assert pieces.take_chunk_ends(8) == []  # it goes on
+    late = chunked_body(b"abc", b"de")
+    assert await late.read_chunk() == b"abcde"
+    pieces = Pieces(late)
+    pieces.take_chunk_ends(0)
+    assert late.chunk_ends is not None
+    late.chunk_ends.append(8)
+    late.feed(b"fgh")
+    assert pieces.take() == b"fgh"
+    assert pieces.take_chunk_ends(3) == [3]
+    assert Pieces(HeldBody(b"abc")).take_chunk_ends(3) == []
+
+
+async def test_encoded_chunks_are_decoded_one_by_one() -> None:
+    encoder = zlib.compressobj(wbits=31)
+    chunks = [encoder.compress(text) + encoder.flush(zlib.Z_SYNC_FLUSH) for text in (b"abc", b"", b"x" * 100_000)]
+    chunks.append(encoder.flush())
+    body = chunked_body(*chunks)
+    body.end([])
+    pieces = Pieces(body, decoder_for("gzip", Limits()))
+    found = b""
+    ends = []
+    while piece := pieces.take():
+        found += piece
+        ends += pieces.take_chunk_ends(len(found))
+    assert (found, sorted(set(ends))) == (b"abc" + b"x" * 100_000, [3, 100_003])
+
+
+async def test_taking_up_to_the_end_of_a_chunk() -> None:
+    body = chunked_body(b"abc", b"de", b"fgh")
+    body.feed(b"ij")
+    assert [body.take_to_chunk_end(), body.taken] == [b"abc", 3]
+    assert [body.take_to_chunk_end() for _ in range(4)] == [b"de", b"fgh", b"ij", None]
 
 
 # --- back-pressure ---

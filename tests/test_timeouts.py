@@ -58,6 +58,13 @@ def says(error: BaseException, *parts: str) -> bool:
 # Connect
 
 
+@pytest.fixture
+def hole() -> Iterator[str]:
+    """The URL of a listener whose queue is full."""
+    with full_backlog() as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
 @contextmanager
 def full_backlog() -> Iterator[int]:
     """The port of a listener whose queue is full: what connects from now on gets no answer."""
@@ -344,6 +351,47 @@ async def test_no_slot_becomes_free(served: tuple[Server, aioreq.Client]) -> Non
         with pytest.raises(aioreq.PoolTimeout):
             await client.get(server.url + "/id/2", timeout=SHORT)
     assert (await client.get(server.url + "/id/3", timeout=Timeout(pool=LONG))).text == "3"
+
+
+async def test_the_way_to_a_connection_has_one_limit(plain: tuple[Server, aioreq.Client], hole: str) -> None:
+    """`acquire`: the wait for a slot and the opening together, on each attempt."""
+    server, client = plain
+    server.script(HEAD, Stall(), path="/")
+    async with client.stream("GET", server.url):
+        with pytest.raises(aioreq.PoolTimeout) as queued:
+            await client.get(server.url + "/id/2", timeout=Timeout(acquire=SHORT))
+        assert says(queued.value, "no connection slot", f"127.0.0.1:{server.port}", "1 of 1")
+    with pytest.raises(aioreq.ConnectTimeout) as opened:
+        await client.get(hole, timeout=Timeout(acquire=SHORT))
+    assert says(opened.value, f"within {SHORT:g} s (Timeout.acquire)", "during the TCP handshake")
+    with pytest.raises(aioreq.ConnectTimeout, match=r"within 0\.03 s: during"):
+        await client.get(hole, timeout=Timeout(acquire=LONG, connect=0.03))
+    assert (await client.get(server.url + "/id/3", timeout=Timeout(acquire=LONG))).text == "3"
+
+
+async def test_what_the_queue_took_is_missing_for_the_opening(plain: tuple[Server, aioreq.Client], hole: str) -> None:
+    server, client = plain
+    server.script(HEAD, Stall(), path="/")
+    async with client.stream("GET", server.url) as response:
+        began = time.perf_counter()
+        task = asyncio.create_task(client.get(hole, timeout=Timeout(acquire=5 * SHORT, connect=LONG)))
+        await asyncio.sleep(4 * SHORT)
+        await response.close()
+        with pytest.raises(aioreq.ConnectTimeout):
+            await task
+    assert 4.5 * SHORT < time.perf_counter() - began < 9 * SHORT
+
+
+async def test_a_deadline_that_runs_since_the_call(plain: tuple[Server, aioreq.Client]) -> None:
+    """Whoever starts the clock before the first slot is granted has the queue counted, too."""
+    server, client = plain
+    server.script(HEAD, Stall(), path="/")
+    async with client.stream("GET", server.url):
+        request = client.settings.settle(aioreq.Request("GET", server.url + "/id/2", timeout=Timeout(total=SHORT)))
+        assert request.deadline is not None
+        request.deadline.start(asyncio.get_running_loop().time())
+        with pytest.raises(aioreq.TotalTimeout, match="no connection slot"):
+            await client.start_stream(request)
 
 
 async def test_the_total_limit_starts_with_the_slot(plain: tuple[Server, aioreq.Client]) -> None:

@@ -231,7 +231,9 @@ async def test_a_proxy_that_refuses(answer: bytes, dribble: bool) -> None:
 async def test_a_407_to_who_gave_no_credentials() -> None:
     async with Relay() as relay, Client(proxy=relay.url, retry=0) as client:
         relay.answer = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\n\r\n"
-        assert "give Proxy(auth=(user, password))" in str(await failing(client))
+        error = await failing(client)
+        assert "give Proxy(auth=(user, password))" in str(error)
+        assert (error.status, error.reason, error.fields) == (407, "No", [(b"Proxy-Authenticate", b"Basic realm=x")])
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (400, 1), (502, 3), (504, 3), (302, 1)])

@@ -17,6 +17,7 @@ from websocket_server import (
     CLOSE,
     CONTINUATION,
     PING,
+    PONG,
     TEXT,
     Deflating,
     Peer,
@@ -34,6 +35,8 @@ import aioreq
 from aioreq import Client, InvalidHeader, InvalidURL, ReadTimeout, RedirectRefused, WebSocketClosed, WebSocketRefused
 from aioreq.response_body import HIGH_WATER
 from aioreq.testing import Authority
+from aioreq.websocket.handshake import WebSocketContext
+from aioreq.websocket.link import WebSocketOptions
 from aioreq.websocket.permessage_deflate import Deflate
 
 pytestmark = pytest.mark.usefixtures("no_hanging")
@@ -784,3 +787,97 @@ def test_a_loop_that_ends() -> None:
 
     ws = asyncio.run(main())
     assert ws.closed
+
+
+# -- what a layer above may ask for
+
+
+async def test_a_pong_that_nobody_asked_for(client: Client) -> None:
+    async with WebSocketServer() as server:
+        async with client.websocket(server.url) as ws:
+            await ws.pong()
+            await ws.pong(b"alive")
+            with pytest.raises(ValueError, match=r"5\.5"):
+                await ws.pong(b"x" * 126)
+        with pytest.raises(WebSocketClosed):
+            await ws.pong()
+        peer = await server.last()
+    assert [(one.opcode, one.payload) for one in peer.frames[:2]] == [(PONG, b""), (PONG, b"alive")]
+
+
+async def test_a_pong_waits_while_the_server_takes_nothing(client: Client) -> None:
+    async with WebSocketServer(gone) as server, client.websocket(server.url, close_timeout=0.1) as ws:
+        sending = asyncio.create_task(ws.send(b"x" * (16 * MIB)))
+        await until(lambda: ws._outbox.paused)
+        waiting = asyncio.create_task(ws.pong())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        waiting.cancel()
+        sending.cancel()
+        await asyncio.wait([waiting, sending])
+
+
+def by_hand(client: Client, url: str, **options: Any) -> WebSocketContext:
+    """A WebSocket whose control frames come among its messages."""
+    given = WebSocketOptions(None, None, 1000, 5, manual=True, **options)
+    return WebSocketContext(client, url, (), False, given, {})
+
+
+async def given_by(ws: aioreq.WebSocket) -> tuple[int, str | bytes]:
+    data = await ws.receive()
+    return ws._inbox.kind, data
+
+
+async def test_control_frames_among_the_messages(client: Client) -> None:
+    script = saying(
+        frame(PING, b"p"), frame(TEXT, b"a", fin=False), frame(PONG, b"q"), frame(CONTINUATION, b"b"), frame(BINARY, b"c"), closing(4000)
+    )
+    async with WebSocketServer(script) as server:
+        async with by_hand(client, server.url) as ws:
+            assert [await given_by(ws) for _ in range(4)] == [(PING, b"p"), (PONG, b"q"), (TEXT, "ab"), (BINARY, b"c")]
+            assert await given_by(ws) == (CLOSE, b"\x0f\xa0")
+            assert (ws.close_code, ws.closed) == (4000, False)
+            await ws.send("a last word")
+            await ws.close(4001, "so be it")
+            with pytest.raises(WebSocketClosed, match=r"closed the WebSocket \(4000\)"):
+                await ws.receive()
+        peer = await server.last()
+    assert [one.opcode for one in peer.frames] == [TEXT, CLOSE]
+    assert peer.close == (4001, "so be it")
+
+
+async def test_text_that_is_left_as_it_came(client: Client) -> None:
+    script = saying(frame(TEXT, b"\xff"), fragments(TEXT, [b"\xc3", b"\xbc"]), frame(BINARY, b"c"), closing())
+    async with WebSocketServer(script) as server, by_hand(client, server.url, decoded=False) as ws:
+        assert [await given_by(ws) for _ in range(3)] == [(TEXT, b"\xff"), (TEXT, b"\xc3\xbc"), (BINARY, b"c")]
+
+
+async def test_a_flood_of_pings_for_who_reads_none_stops_the_reading(client: Client) -> None:
+    """They are held as messages are: no more of them than of those."""
+
+    async def flood(peer: Peer) -> None:
+        while True:
+            await peer.write(frame(PING, b"x" * 100) * 100)
+
+    async with WebSocketServer(flood) as server, by_hand(client, server.url) as ws:
+        await until(lambda: ws._inbox.paused)
+        assert ws._inbox.held < 4 * HIGH_WATER
+        ws.abandon()
+
+
+@pytest.mark.parametrize(
+    ("answer", "field"),
+    [
+        (lambda peer: switching(peer, upgrade=["x"]), "Upgrade"),
+        (lambda peer: switching(peer, connection=["x"]), "Connection"),
+        (lambda peer: switching(peer, accept=["x"]), "Sec-WebSocket-Accept"),
+        (lambda peer: switching(peer, [("Sec-WebSocket-Protocol", "x")]), "Sec-WebSocket-Protocol"),
+        (lambda peer: switching(peer, [("Sec-WebSocket-Extensions", "x")]), "Sec-WebSocket-Extensions"),
+        (lambda peer: refusal("403 Forbidden"), ""),
+    ],
+)
+async def test_a_refusal_names_the_field_that_is_wrong(client: Client, answer: Callable[[Peer], bytes], field: str) -> None:
+    async with WebSocketServer(upgrade=answer) as server:
+        with pytest.raises(WebSocketRefused) as caught:
+            await client.websocket(server.url)
+    assert caught.value.field == field

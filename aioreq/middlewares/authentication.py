@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..protection import ProtectionSpaces
 
-__all__ = ["AuthenticationMiddleWare"]
+__all__ = ["AuthenticationMiddleWare", "answers"]
 
 
 class AuthenticationMiddleWare(MiddleWare):
@@ -53,7 +53,7 @@ class AuthenticationMiddleWare(MiddleWare):
     async def _follow(self, auth: Any, request: Request, client: Client) -> Response | StreamResponse:
         """Send what the flow of a scheme gives, one after the other, until it ends; what came before the last response is dropped."""
         own = request.replace()
-        flow = _answers(auth, own, _spaces(client)) if isinstance(auth, PasswordAuth) else _checked(auth, auth.auth_flow(own))
+        flow = answers(auth, own, _spaces(client)) if isinstance(auth, PasswordAuth) else _checked(auth, auth.auth_flow(own))
         ours = cookies_set = False
         response: Response | StreamResponse | None = None
         try:
@@ -129,7 +129,7 @@ async def _next(flow: AuthFlow, response: Response | StreamResponse | None, requ
     return wanted
 
 
-async def _answers(auth: PasswordAuth, request: Request, spaces: ProtectionSpaces) -> AsyncGenerator[Request, Any]:
+async def answers(auth: PasswordAuth, request: Request, spaces: ProtectionSpaces) -> AsyncGenerator[Request, Any]:
     """The flow of a password: the answer that this server took before, else one to its challenge, and another where the nonce was stale."""
     if request.field("authorization") is not None:
         yield request

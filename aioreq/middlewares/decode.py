@@ -11,7 +11,7 @@ from .base import MiddleWare
 if TYPE_CHECKING:
     from ..client import Client
 
-__all__ = ["DecodeMiddleWare"]
+__all__ = ["DecodeMiddleWare", "attach_decoder"]
 
 
 class DecodeMiddleWare(MiddleWare):
@@ -22,6 +22,11 @@ class DecodeMiddleWare(MiddleWare):
 
     async def process(self, request: Request, client: Client) -> Response | StreamResponse:
         response = await self.next_middleware.process(request, client)
-        if find(response.fields, b"content-encoding") is not None and response.status != 206:
-            response.coding = b", ".join(response.field_values(b"content-encoding"))
+        attach_decoder(response)
         return response
+
+
+def attach_decoder(response: Response | StreamResponse) -> None:
+    """Say how the body is to be decoded."""
+    if find(response.fields, b"content-encoding") is not None and response.status != 206:
+        response.coding = b", ".join(response.field_values(b"content-encoding"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from hashlib import sha1
 from os import urandom
 from typing import TYPE_CHECKING, Any, cast
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from ..request_options import RequestOptions
     from .permessage_deflate import Deflate
 
-__all__ = ["WebSocketContext", "with_own_key"]
+__all__ = ["OWN_FIELDS", "WebSocketContext", "handshake_fields", "opened", "with_own_key"]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _KEY = "Sec-WebSocket-Key"
-_OURS = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions")
+OWN_FIELDS = ("connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions")
 # Options that say what a GET without a body, whose response has none, doesn't have.
 _NOT_TAKEN = ("content", "data", "files", "json", "compress", "progress", "max_body", "raise_for_status")
 
@@ -67,19 +67,10 @@ class WebSocketContext:
             url = without_websocket(url)
         request = self._client.settings.new_request("GET", url, options)
         _ = request.parsed  # what is wrong with it is said here, as with the other options
-        for name in _OURS:
+        for name in OWN_FIELDS:
             if request.sets(name):
                 raise InvalidHeader(f"{name!r} belongs to the handshake, and can't be given: see subprotocols= and compression=")
-        request.add_field("Upgrade", "websocket")
-        request.add_field("Connection", "Upgrade")
-        request.add_field(_KEY, "?")  # see with_own_key
-        request.add_field("Sec-WebSocket-Version", "13")
-        if self._subprotocols:
-            request.add_field("Sec-WebSocket-Protocol", ", ".join(self._subprotocols))
-        if self._offer is not None:
-            request.add_field("Sec-WebSocket-Extensions", self._offer.offer())
-        if request.proxies is not None:
-            request.proxies = request.proxies.tunnelling()
+        request.add_fields(handshake_fields(self._subprotocols, self._offer))
         if request.raise_for_status:
             request.raise_for_status = False  # whatever the status: see WebSocketRefused
         return request
@@ -87,43 +78,7 @@ class WebSocketContext:
     async def _open(self) -> WebSocket:
         client = self._client
         response = await client.start_stream(self._request.replace())
-        try:
-            subprotocol, deflate = await self._checked(response)
-        except BaseException:
-            response.abort()
-            raise
-        detached = response.detach()
-        try:
-            link = Link(asyncio.get_running_loop(), detached, response.request, self._options, deflate)
-            link.start()
-        except BaseException:
-            detached.close()
-            raise
-        return WebSocket(link, response, subprotocol, deflate is not None, client._json_loads, client.settings.json_dumps)
-
-    async def _checked(self, response: StreamResponse) -> tuple[str | None, Deflate | None]:
-        """The subprotocol and the compression that the server agreed to. Errors: WebSocketRefused."""
-        request = response.request
-        if response.status != 101:
-            status = f"{response.status} {response.status_message}".rstrip()
-            raise WebSocketRefused(
-                f"{_named(request)} is no WebSocket: the server answered {status}, not 101 (Switching Protocols)",
-                request=request,
-                response=await response.start_of_body(),
-            )
-        wrong = _wrong_switch(response)
-        subprotocol = deflate = None
-        if not wrong:
-            try:
-                subprotocol = _chosen(response.field_values(b"sec-websocket-protocol"), self._subprotocols)
-                deflate = _agreed(self._offer, response.field_values(b"sec-websocket-extensions"))
-            except ProtocolError as error:
-                wrong = str(error)
-            except ValueError as error:
-                wrong = str(error)
-        if wrong:
-            raise WebSocketRefused(f"the handshake with {_named(request)} failed: {wrong}", request=request, response=response)
-        return subprotocol, deflate
+        return await opened(response, self._subprotocols, self._offer, self._options, client._json_loads, client.settings.json_dumps)
 
     def __await__(self) -> Generator[Any, Any, WebSocket]:
         return self._open().__await__()
@@ -138,11 +93,73 @@ class WebSocketContext:
             await websocket.__aexit__(kind, error, trace)
 
 
+def handshake_fields(subprotocols: Collection[str], offer: Deflate | None) -> list[tuple[str, str]]:
+    """What makes a GET a handshake; its key is each attempt's own, see `with_own_key`."""
+    fields = [("Upgrade", "websocket"), ("Connection", "Upgrade"), (_KEY, "?"), ("Sec-WebSocket-Version", "13")]
+    if subprotocols:
+        fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
+    if offer is not None:
+        fields.append(("Sec-WebSocket-Extensions", offer.offer()))
+    return fields
+
+
 def with_own_key(request: Request) -> Request:
-    """The handshake as it goes out: each attempt, each hop has a key of its own (RFC 6455 section 4.1)."""
+    """The handshake as it goes out: each attempt, each hop has a key of its own, and HTTP proxies a tunnel (RFC 6455 section 4.1)."""
     attempt = request.replace()
     attempt.headers[_KEY] = b64encode(urandom(16)).decode()
+    if attempt.proxies is not None:
+        attempt.proxies = attempt.proxies.tunnelling()
     return attempt
+
+
+async def opened(
+    response: StreamResponse,
+    subprotocols: Collection[str],
+    offer: Deflate | None,
+    options: WebSocketOptions,
+    loads: Callable[[bytes], Any] | None = None,
+    dumps: Callable[[Any], str | bytes] | None = None,
+) -> WebSocket:
+    """The WebSocket behind the answer to a handshake that asked for these. Errors: WebSocketRefused, ConnectionLost."""
+    try:
+        subprotocol, deflate = await _checked(response, subprotocols, offer)
+    except BaseException:
+        response.abort()
+        raise
+    detached = response.detach()
+    try:
+        link = Link(asyncio.get_running_loop(), detached, response.request, options, deflate)
+        link.start()
+    except BaseException:
+        detached.close()
+        raise
+    return WebSocket(link, response, subprotocol, deflate is not None, loads, dumps)
+
+
+async def _checked(response: StreamResponse, subprotocols: Collection[str], offer: Deflate | None) -> tuple[str | None, Deflate | None]:
+    """The subprotocol and the compression that the server agreed to. Errors: WebSocketRefused."""
+    request = response.request
+    if response.status != 101:
+        status = f"{response.status} {response.status_message}".rstrip()
+        raise WebSocketRefused(
+            f"{_named(request)} is no WebSocket: the server answered {status}, not 101 (Switching Protocols)",
+            request=request,
+            response=await response.start_of_body(),
+        )
+    field, wrong = _wrong_switch(response)
+    subprotocol = deflate = None
+    if not wrong:
+        try:
+            field = "Sec-WebSocket-Protocol"
+            subprotocol = _chosen(response.field_values(b"sec-websocket-protocol"), subprotocols)
+            field = "Sec-WebSocket-Extensions"
+            deflate = _agreed(offer, response.field_values(b"sec-websocket-extensions"))
+        except (ProtocolError, ValueError) as error:
+            wrong = str(error)
+    if wrong:
+        what = f"the handshake with {_named(request)} failed: {wrong}"
+        raise WebSocketRefused(what, request=request, response=response, field=field)
+    return subprotocol, deflate
 
 
 def _named(request: Request) -> str:
@@ -184,7 +201,7 @@ def _agreed(offer: Deflate | None, values: list[bytes]) -> Deflate | None:
     return agreed(offer, map(text, values))
 
 
-def _chosen(values: list[bytes], offered: tuple[str, ...]) -> str | None:
+def _chosen(values: list[bytes], offered: Collection[str]) -> str | None:
     if not values:
         return None
     chosen = text(values[0])
@@ -194,22 +211,23 @@ def _chosen(values: list[bytes], offered: tuple[str, ...]) -> str | None:
     return chosen
 
 
-def _wrong_switch(response: StreamResponse) -> str:
-    """What is wrong with a 101, "" where nothing is (RFC 6455 section 4.1)."""
+def _wrong_switch(response: StreamResponse) -> tuple[str, str]:
+    """Which field of a 101 is wrong, and how; "" where nothing is (RFC 6455 section 4.1)."""
     if response.http_version != "1.1":
-        return f"the 101 is one of HTTP/{response.http_version}, not HTTP/1.1"
+        return "", f"the 101 is one of HTTP/{response.http_version}, not HTTP/1.1"
     upgrade = response.field_values(b"upgrade")
     if len(upgrade) != 1 or upgrade[0].lower() != b"websocket":
-        return f"Upgrade is {_shown(upgrade)}, not 'websocket'"
+        return "Upgrade", f"Upgrade is {_shown(upgrade)}, not 'websocket'"
     connection = response.field_values(b"connection")
     if b"upgrade" not in {token.strip(b" \t") for value in connection for token in value.lower().split(b",")}:
-        return f"Connection is {_shown(connection)}, which doesn't say 'Upgrade'"
+        return "Connection", f"Connection is {_shown(connection)}, which doesn't say 'Upgrade'"
     key = cast(str, response.request.field(_KEY))
     wanted = b64encode(sha1(key.encode() + _GUID, usedforsecurity=False).digest())
     accept = response.field_values(b"sec-websocket-accept")
     if len(accept) != 1 or accept[0] != wanted:
-        return f"Sec-WebSocket-Accept is {_shown(accept)}, not {wanted.decode()!r}: it doesn't answer this handshake"
-    return ""
+        what = f"Sec-WebSocket-Accept is {_shown(accept)}, not {wanted.decode()!r}: it doesn't answer this handshake"
+        return "Sec-WebSocket-Accept", what
+    return "", ""
 
 
 def _shown(values: list[bytes]) -> str:

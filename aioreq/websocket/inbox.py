@@ -40,14 +40,25 @@ class InboxSource(Protocol):
 
 
 class Inbox:
-    """`straight`: a message that is one piece may be taken from `pieces` as it is; `held` is what they weigh. `busy`: somebody reads."""
+    """`straight`: a message that is one piece may be taken from `pieces` as it is; `held` is what they weigh. `busy`: somebody reads.
+
+    `kind` is that of what `whole` gave last: TEXT or BINARY; above them what was put here as one piece and is no message.
+    """
 
     __slots__ = (
-        *("_inflater", "_message", "_source", "_steps", "busy", "ended", "ending", "held", "loop", "paused", "pieces", "shut"),
-        *("straight", "waiter"),
+        *("_inflater", "_message", "_plain", "_source", "_steps", "busy", "decodes", "ended", "ending", "held", "kind", "loop"),
+        *("paused", "pieces", "shut", "straight", "waiter"),
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, source: InboxSource, ending: Ending, inflater: Decompressor | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: InboxSource,
+        ending: Ending,
+        inflater: Decompressor | None,
+        manual: bool = False,
+        decodes: bool = True,
+    ) -> None:
         self.loop = loop
         self._source: InboxSource | None = source
         self.ending = ending
@@ -59,7 +70,9 @@ class Inbox:
         self.ended = False  # nothing will come
         self.busy = False
         self.waiter: asyncio.Future[None] | None = None
-        self.straight = inflater is None
+        self.kind = BINARY
+        self.straight = self._plain = inflater is None and decodes and not manual
+        self.decodes = decodes  # text
         self._message: _Message | None = None  # the one under way
         self._steps = STEPS
 
@@ -100,7 +113,7 @@ class Inbox:
             self._source.go_on()
 
     async def whole(self, timeout: float | None = None) -> str | bytes:
-        """The next message. Errors: ReadTimeout, and what ended the connection."""
+        """The next message, or what else was put: see `kind`. Errors: ReadTimeout, and what ended the connection."""
         self._begin()
         try:
             due = None if timeout is None else self.loop.time() + timeout
@@ -108,6 +121,8 @@ class Inbox:
                 await self._skip(self._message, due)
             while True:
                 part = await self._part(due)
+                if self.kind > BINARY:
+                    return part
                 message = self._message
                 assert message is not None
                 if message.last:
@@ -165,7 +180,7 @@ class Inbox:
 
     def _message_ended(self) -> None:
         self._message = None
-        self.straight = self._inflater is None
+        self.straight = self._plain
 
     async def _skip(self, message: _Message, due: float | None) -> None:
         """Drop the rest of a message that was read by pieces, and not to its end."""
@@ -215,8 +230,11 @@ class Inbox:
             self.held -= len(data) + PIECE
             if self.paused:
                 self.relieve()
+            self.kind = kind
+            if kind > BINARY:
+                return data
             if message is None:
-                message = self._message = _Message(kind)
+                message = self._message = _Message(kind, self.decodes)
                 self.straight = False
             if not compressed:
                 message.last = last
@@ -260,9 +278,9 @@ class _Message:
 
     __slots__ = ("_bytes", "_decode", "_kind", "_text", "closing", "inflating", "last", "reader")
 
-    def __init__(self, kind: int) -> None:
+    def __init__(self, kind: int, decodes: bool) -> None:
         self._kind = kind
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode if kind != BINARY else None
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode if kind != BINARY and decodes else None
         # Not lists: a message may come in as many pieces as it has bytes.
         self._bytes: io.BytesIO | None = None
         self._text: io.StringIO | None = None
@@ -287,7 +305,7 @@ class _Message:
 
     def take(self) -> str | bytes:
         """What was kept."""
-        if self._kind == BINARY:
+        if self._decode is None:
             data, self._bytes = self._bytes, None
             return b"" if data is None else data.getvalue()
         text, self._text = self._text, None

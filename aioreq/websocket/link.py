@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..config import check_count, check_seconds
 from ..deadlines import INFINITE
 from ..errors import AioreqError, ConnectionLost, ProtocolError, ReadTimeout, WebSocketClosed
-from .frames import ABNORMAL, GOING_AWAY, NO_CODE, NORMAL, PING, PONG, PROTOCOL_ERROR, FrameParser, close_payload, parse_close
+from .frames import ABNORMAL, CLOSE, GOING_AWAY, NO_CODE, NORMAL, PING, PONG, PROTOCOL_ERROR, FrameParser, close_payload, parse_close
 from .inbox import HIGH_WATER, Inbox
 from .keepalive import Keepalive
 from .outbox import Outbox
@@ -41,6 +41,8 @@ class WebSocketOptions:
     ping_timeout: float | None
     max_message: int | None
     close_timeout: float | None
+    manual: bool = False  # control frames come among the messages, and are answered by who reads them
+    decoded: bool = True  # text is
 
     def __post_init__(self) -> None:
         for name in ("ping_interval", "ping_timeout", "close_timeout"):
@@ -77,6 +79,11 @@ class Ending:
     def orderly(self) -> bool:
         """Whether both sides said that they go, and nothing is wrong with it."""
         return self.code in _ORDERLY or (self.asked and self.code is not None)
+
+    @property
+    def failure(self) -> AioreqError | None:
+        """What was told to `fail`, until the reader is told."""
+        return self._failure
 
     def for_reader(self) -> AioreqError:
         """The error for who waits for a message."""
@@ -116,16 +123,18 @@ class Link:
 
             compressor, inflater = Compressor(deflate), Decompressor(deflate, options.max_message)
         self.loop = loop
+        self.deflate = deflate
         self.gone = False
         self.ending = Ending(loop.time, request, request.url.authority)
         self._detached = detached
-        self._transport = detached.transport
+        self.transport = detached.transport
+        self._manual = options.manual
         self._close_timeout = options.close_timeout
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: set[asyncio.Future[None]] = set()  # for the end
-        self.inbox = Inbox(loop, self, self.ending, inflater)
+        self.inbox = Inbox(loop, self, self.ending, inflater, options.manual, options.decoded)
         least = 0 if deflate is None else deflate.min_size
-        self.outbox = Outbox(loop, self._transport, self.broken_off, self.ending, compressor, least)
+        self.outbox = Outbox(loop, self.transport, self.broken_off, self.ending, compressor, least)
         self.keepalive = Keepalive(loop, self, options.ping_interval, options.ping_timeout)
         self.any = False  # of a message has come
         self.on_piece: Callable[[int, bytes, bool, bool], None] = self._first_piece
@@ -158,7 +167,7 @@ class Link:
         inbox = self.inbox
         if inbox.held > HIGH_WATER and not inbox.shut:
             inbox.paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def eof(self) -> None:
         # The transport closes once what was written is out, which it may never be.
@@ -196,12 +205,17 @@ class Link:
         self.on_piece(kind, data, last, compressed)
 
     def on_control(self, opcode: int, payload: bytes) -> None:
-        if opcode == PING:
-            self.outbox.pong(payload)
-        elif opcode == PONG:
+        if opcode == PONG:
             self.keepalive.pong(payload)
-        else:
+        elif opcode == CLOSE:
             self.ending.code, self.ending.reason = parse_close(payload)
+        if self._manual and not self.closing:
+            if opcode == CLOSE:
+                self.keepalive.stop(self.ending.closed)
+            self.inbox.put(opcode, payload, True, False)
+        elif opcode == PING:
+            self.outbox.pong(payload)
+        elif opcode == CLOSE:
             self.outbox.close(payload[:2])  # unless that was said
             self._end()  # it is the server that closes the connection (section 7.1.1)
 
@@ -211,10 +225,13 @@ class Link:
         """Begin the close handshake, unless it has begun. What comes from now on is dropped, but for the peer's close frame."""
         if self.closing or self.gone:
             return
-        self.ending.asked = True
         self.outbox.close(payload)
+        if self.ending.code is not None:
+            self._end()  # the peer's was there, and waited for this answer
+            return
+        self.ending.asked = True
         if self.inbox.shut_out():
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         self._give_up_after(self._close_timeout)
 
     def fail(self, error: AioreqError) -> None:
@@ -235,7 +252,7 @@ class Link:
             return
         self.outbox.close(close_payload(code))
         self._end(LINGER)
-        self._transport.close()
+        self.transport.close()
 
     def abort(self) -> None:
         """Close the connection now."""
@@ -260,7 +277,7 @@ class Link:
         paused = self.inbox.end()
         if not self.gone:
             if paused:
-                self._transport.resume_reading()  # what it doesn't read it can't see the end of
+                self.transport.resume_reading()  # what it doesn't read it can't see the end of
             self._give_up_after(limit if self._close_timeout is None else min(self._close_timeout, limit))
 
     def _give_up_after(self, seconds: float | None) -> None:
@@ -271,7 +288,7 @@ class Link:
 
     def go_on(self) -> None:
         self.keepalive.heard = True  # nothing could be while reading stood still
-        self._transport.resume_reading()
+        self.transport.resume_reading()
 
     def broken_off(self) -> None:
         self.ending.why = "a message was begun, and its end never sent"
@@ -281,7 +298,7 @@ class Link:
         self.outbox.control(PING, payload)
 
     def unsent(self) -> int:
-        return self._transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size()
 
     def holds(self) -> bool:
         return self.inbox.paused

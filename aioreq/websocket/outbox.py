@@ -77,6 +77,15 @@ class Outbox:
         if not self.closed:
             self.write(frame(opcode, payload))
 
+    async def send_control(self, opcode: int, payload: bytes) -> None:
+        """A ping or pong of the user's, once there is room for it."""
+        data = frame(opcode, payload)
+        while self.paused or self.closed:
+            await self._change()
+        self.write(data)
+        if self.burst < 0:
+            await self.pause()
+
     def pong(self, payload: bytes) -> None:
         """Answer a ping; where the peer takes nothing, the latest one alone (RFC 6455 section 5.5.3)."""
         if self.paused:

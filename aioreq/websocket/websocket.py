@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..config import check_seconds
 from ..errors import DecodeError, ReadTimeout, WebSocketClosed
 from ..request_body import encode_json
-from .frames import ABNORMAL, BINARY, NORMAL, TEXT, close_payload, framed
+from .frames import ABNORMAL, BINARY, NORMAL, PONG, TEXT, close_payload, framed
 from .inbox import PIECE, MessagePieces
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class WebSocket:
                     inbox.waiter = None
             if pieces:
                 kind, data, last, _ = pieces[0]
-                if last:
+                if last and kind <= BINARY:
                     pieces.popleft()
                     inbox.held -= len(data) + PIECE
                     if inbox.paused:
@@ -177,6 +177,13 @@ class WebSocket:
             if not limit.expired():
                 raise
             raise ReadTimeout(f"{self._link.ending.peer} answered no ping within {timeout:g} s", request=self.request) from error
+
+    async def pong(self, payload: bytes = b"") -> None:
+        """Send a pong that nobody asked for: a sign of life that wants no answer (RFC 6455 section 5.5.3).
+
+        Pings are answered without it. Errors: WebSocketClosed, ValueError for more than 125 bytes.
+        """
+        await self._outbox.send_control(PONG, payload)
 
     @property
     def latency(self) -> float | None:

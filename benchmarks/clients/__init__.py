@@ -54,6 +54,9 @@ CLIENTS: dict[str, Entrant] = {
     "picows": Entrant("picows", "picows", speaks=_WEBSOCKET, lacks=_NO_PIECES),
     "aioreq": Entrant("aioreq", "aioreq", speaks=_ALL, environment={"AIOREQ_EXTENSIONS": "required"}),
     "aioreq-pure": Entrant("aioreq", "aioreq", speaks=_ALL, environment={"AIOREQ_EXTENSIONS": "off"}),
+    "aiohttp-face": Entrant(
+        "aiohttp_face", "aioreq", speaks=_ALL, environment={"AIOREQ_EXTENSIONS": "required"}, lacks=_NOT_A_PACKAGE | _NO_PIECES
+    ),
     "aiohttp": Entrant("aiohttp", "aiohttp", speaks=_ALL, lacks=_NO_PIECES),
     "httpx": Entrant("httpx", "httpx", speaks=_EVENTS),
     "httpx2": Entrant("httpx2", "httpx2"),

@@ -1,0 +1,1 @@
+"""Faces of other clients on this one's engine."""

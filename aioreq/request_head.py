@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .models import Request
     from .proxies import Proxy
 
-__all__ = ["HeaderBlock", "checked_host", "connect_head", "field_line", "is_continue", "serialize"]
+__all__ = ["HeaderBlock", "MessageBlock", "checked_host", "connect_head", "field_line", "is_continue", "serialize"]
 
 # Methods whose meaning anticipates content: these say Content-Length: 0 when they carry none (RFC 9110 section 8.6).
 _EXPECTING_CONTENT = frozenset({"POST", "PUT", "PATCH"})
@@ -33,6 +33,7 @@ class HeaderBlock:
     """A client's default fields, checked and written once."""
 
     __slots__ = ("close", "data", "expects", "last", "names", "pairs")
+    whole = False  # whether they are all the fields of a message
 
     def __init__(self, pairs: list[tuple[str, str | None]]) -> None:
         self.pairs = [(name, value) for name, value in pairs if value is not None]
@@ -52,6 +53,35 @@ class HeaderBlock:
         return kept + [(name, value) for name, value in own if value is not None]
 
 
+class MessageBlock(HeaderBlock):
+    """All the fields of one message, Host and framing among them: they go out as they are, in their order.
+
+    `length` and `chunked` are what they declare, which the body has to agree with: whoever sends it sees to that. Errors: InvalidHeader.
+    """
+
+    __slots__ = ("chunked", "length")
+    whole = True
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self.pairs = pairs
+        self.data = b"".join([field_line(name, value) for name, value in pairs])
+        self.last = self.data + b"\r\n"
+        self.names = frozenset(name.lower() for name, _ in pairs)
+        self.close = any(name.lower() == "connection" and _asks_to_close(value) for name, value in pairs)
+        self.expects = False  # what there is of it stands in `data`
+        declared = [(name.lower(), value) for name, value in pairs]
+        lengths = {value for name, value in declared if name == "content-length"}
+        codings = [value.strip(" \t").lower() for name, value in declared if name == "transfer-encoding"]
+        if codings not in ([], ["chunked"]) or (codings and lengths):
+            raise InvalidHeader("the body's framing is one Content-Length, or Transfer-Encoding: chunked alone (RFC 9112 section 6)")
+        if len(lengths) > 1 or not all(value.isascii() and value.isdigit() and len(value) <= 18 for value in lengths):
+            raise InvalidHeader(f"Content-Length: {', '.join(sorted(lengths))!r} is not one number of bytes")
+        if sum(name == "host" for name, _ in declared) > 1:
+            raise InvalidHeader("Host: a request has one, not several (RFC 9112 section 3.2)")
+        self.chunked = bool(codings)
+        self.length = int(lengths.pop()) if lengths else None
+
+
 def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool]:
     """The head as it goes on the wire, and whether it asks for the connection to be closed. Errors: InvalidHeader, InvalidURL.
 
@@ -67,7 +97,11 @@ def serialize(request: Request, proxy: Proxy | None = None) -> tuple[bytes, bool
     if body is None:
         if plain and request.method not in _EXPECTING_CONTENT:
             return b"".join((method, start, defaults.last)), defaults.close
+        if defaults.whole:
+            return b"".join((method, start, defaults.last)), defaults.close
         framing = b"Content-Length: 0\r\n" if request.method in _EXPECTING_CONTENT else b""
+    elif defaults.whole:
+        return b"".join((method, start, defaults.last)), defaults.close
     elif isinstance(body, bytes):
         framing = b"Content-Length: %d\r\n" % len(body)
     elif body.length is not None:

@@ -10,8 +10,9 @@ import atexit
 import copy
 import os
 import threading
+from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Unpack
+from typing import Any, TypeVar, Unpack
 
 from yarl import URL
 
@@ -23,6 +24,8 @@ from .request_options import RequestOptions
 __all__ = ["delete", "get", "head", "options", "patch", "post", "put", "request"]
 
 _CLOSING_SECONDS = 2.0
+
+T = TypeVar("T")
 
 
 class _Background:
@@ -40,11 +43,16 @@ class _Background:
         self.loop.run_forever()
 
     def call(self, method: str, url: str | URL, request_options: RequestOptions) -> Response:
-        if threading.current_thread() is self.thread:
-            raise RuntimeError("a synchronous call from aioreq's own loop would wait for itself: use the asynchronous Client there")
         client = copy.copy(self.client)
         client.cookies = CookieJar()
-        future: Future[Response] = asyncio.run_coroutine_threadsafe(client.request(method, url, **request_options), self.loop)
+        return self.wait(client.request(method, url, **request_options))
+
+    def wait(self, calling: Coroutine[Any, Any, T]) -> T:
+        """What a coroutine gives that runs on the loop; it is cancelled where this thread is interrupted."""
+        if threading.current_thread() is self.thread:
+            calling.close()
+            raise RuntimeError("a synchronous call from aioreq's own loop would wait for itself: use the asynchronous Client there")
+        future: Future[T] = asyncio.run_coroutine_threadsafe(calling, self.loop)
         try:
             return future.result()
         except BaseException:  # Ctrl-C too: nothing goes on behind the caller's back
@@ -59,7 +67,7 @@ class _Background:
         """Let go of every connection, so that nothing is left to complain about when the interpreter ends."""
         self.stopping = True
         try:
-            asyncio.run_coroutine_threadsafe(self.client.close(), self.loop).result(_CLOSING_SECONDS)
+            asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(_CLOSING_SECONDS)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(_CLOSING_SECONDS)
             if not self.thread.is_alive():
@@ -67,9 +75,18 @@ class _Background:
         except (TimeoutError, RuntimeError):
             pass  # the loop is stuck or gone: the thread is a daemon
 
+    async def _end(self) -> None:
+        await self.client.close()
+        await self.loop.shutdown_asyncgens()  # other connectors' pools end with their loop
+
 
 _lock = threading.Lock()
 _background: _Background | None = None
+
+
+def background() -> _Background:
+    """The loop that synchronous calls run on, started by the first one; after a fork the child has its own."""
+    return _current()
 
 
 def _current() -> _Background:

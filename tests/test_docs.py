@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from peers import needed_module
 from websocket_rooms import rooms
 
 import aioreq
@@ -17,6 +18,7 @@ from aioreq.testing import Server, httpbin
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECONDS = 60  # until a block that hangs fails its test
+NEEDED = re.compile(r"^(?:import|from) (?:aioreq\.compat\.)?(aiohttp|anthropic|httpx2?|openai)\b", re.MULTILINE)  # packages of some pages
 
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
@@ -43,6 +45,8 @@ def test_the_order_of_the_chain_is_told_as_it_is() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs(block: str, tmp_path: Path) -> None:
+    for package in NEEDED.findall(block):
+        needed_module(package, package)
     tests = re.search(r"^(async )?def test_", block, re.MULTILINE)
     script = tmp_path / "test_block.py"
     pytest_options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto"]

@@ -46,6 +46,7 @@ class Entrant:
 
 _NOT_A_PACKAGE = {"import": "no package of its own"}
 _ALL, _EVENTS, _WEBSOCKET = ("http", "websocket", "events"), ("http", "events"), ("websocket",)
+_COMPILED = {"AIOREQ_EXTENSIONS": "required"}
 _NO_PIECES = {"pieces": "gives whole messages only"}
 
 CLIENTS: dict[str, Entrant] = {
@@ -60,6 +61,10 @@ CLIENTS: dict[str, Entrant] = {
     "aiohttp": Entrant("aiohttp", "aiohttp", speaks=_ALL, lacks=_NO_PIECES),
     "httpx": Entrant("httpx", "httpx", speaks=_EVENTS),
     "httpx2": Entrant("httpx2", "httpx2"),
+    "httpx-aioreq": Entrant("httpx_aioreq", "httpx", speaks=_EVENTS, environment=_COMPILED, lacks=_NOT_A_PACKAGE),
+    "httpx2-aioreq": Entrant("httpx2_aioreq", "httpx2", environment=_COMPILED, lacks=_NOT_A_PACKAGE),
+    "httpx-face": Entrant("httpx_face", "httpx", speaks=_EVENTS, environment=_COMPILED, lacks=_NOT_A_PACKAGE),
+    "httpx-aiohttp": Entrant("httpx_aiohttp", "httpx_aiohttp", speaks=_EVENTS, lacks=_NOT_A_PACKAGE),
     "pyreqwest": Entrant("pyreqwest", "pyreqwest", apart=True),
     "wreq": Entrant("wreq", "wreq"),
     "niquests": Entrant("niquests", "niquests", apart=True),

@@ -17,8 +17,12 @@ class Client(Adapter):
         httpx = import_module(self.PACKAGE)
         limits = httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections if self.keep else 0)
         context = ssl.create_default_context(cafile=self.ca) if self.ca else True
-        self.client = httpx.AsyncClient(verify=context, limits=limits, trust_env=False, timeout=self.TIMEOUT)
+        self.client = self.made(httpx, context, limits)
         return self
+
+    def made(self, library: Any, verify: ssl.SSLContext | bool, limits: Any) -> Any:
+        """The client to measure."""
+        return library.AsyncClient(verify=verify, limits=limits, trust_env=False, timeout=self.TIMEOUT)
 
     async def __aexit__(self, *_: object) -> None:
         await self.client.aclose()

@@ -1,4 +1,4 @@
-"""What tests of the aiohttp face stand on: either library as `lib`, so that one test says what both do, and an aiohttp.web server."""
+"""What tests of the faces stand on: aiohttp's as `lib`, so that one test says what both do; aiohttp.web servers; who acts httpx's plays."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from peers import needed_module
 
 from .documentation_site import Site, opened
+from .httpx_casts import ASYNC_CASTS, CASTS, Cast
 
 Handler = Callable[[Any], Awaitable[Any]]
 
@@ -23,6 +24,20 @@ def face() -> Any:
     import aioreq.compat.aiohttp
 
     return aioreq.compat.aiohttp
+
+
+@pytest.fixture(params=CASTS, ids=str)
+def cast(request: pytest.FixtureRequest) -> Cast:
+    """httpx or httpx2, asynchronous or not, for plays upon its own transport and ours."""
+    found: Cast = request.param
+    return found
+
+
+@pytest.fixture(params=ASYNC_CASTS, ids=str)
+def async_cast(request: pytest.FixtureRequest) -> Cast:
+    """The asynchronous ones of them."""
+    found: Cast = request.param
+    return found
 
 
 class Web:

@@ -134,6 +134,8 @@ class WebSocketKinds:
             try:
                 for message in messages:
                     await ws.send(message)
+                    for _ in range(6):
+                        await ws.pong(b"late")
                 await ws.send_json(data.decode())
                 for message in await receiving:
                     assert data in (message if isinstance(message, bytes) else message.encode())

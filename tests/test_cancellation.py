@@ -70,6 +70,7 @@ ASIDE = {
     "connector.py": "the end of its pools, which have no requests any more",
     "cli.py": "the same",
     "loop_end.py": "the end of a loop, which has no requests any more",
+    "sync.py": "the same",
 }
 
 

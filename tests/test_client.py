@@ -316,8 +316,8 @@ async def test_max_body(server: Server, client: aioreq.Client) -> None:
 
 
 async def test_extensions_reach_the_request(server: Server, client: aioreq.Client) -> None:
-    response = await client.get(server.url + "/redirect/1", extensions={"trace": 7})
-    assert response.request.extensions == {"trace": 7}
+    response = await client.get(server.url + "/redirect/1", extensions={"mark": 7})
+    assert response.request.extensions == {"mark": 7}
     assert (await client.get(server.url + "/get")).request.extensions == {}
 
 

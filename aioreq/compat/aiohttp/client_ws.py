@@ -254,6 +254,9 @@ class ClientWebSocketResponse(Generic[_DecodeText]):
         """The message that stands for what ended it. Errors: what didn't end it."""
         ending = self._link.ending
         if isinstance(error, WebSocketClosed):
+            if isinstance(silence := ending.cause, ReadTimeout):
+                self._no_pong(silence)
+                return WSMessage(WSMsgType.ERROR, self._exception, None)
             if ending.code is None:
                 self._end(WSCloseCode.ABNORMAL_CLOSURE, _closing_transport(error))
                 return WS_CLOSED_MESSAGE
@@ -269,9 +272,6 @@ class ClientWebSocketResponse(Generic[_DecodeText]):
             told = WebSocketError(code, str(error))
             told.__cause__ = error
             return WSMessage(WSMsgType.ERROR, told, None)
-        if isinstance(error, ReadTimeout) and self._inbox.ended:
-            self._no_pong(error)
-            return WSMessage(WSMsgType.ERROR, self._exception, None)
         if isinstance(error, asyncio.CancelledError | ReadTimeout):
             self._close_code = WSCloseCode.ABNORMAL_CLOSURE
         if isinstance(error, ReadTimeout):
@@ -366,13 +366,13 @@ class ClientWebSocketResponse(Generic[_DecodeText]):
 
     def _silent(self) -> bool:
         """Whether the server left a heartbeat unanswered: what was closed then nobody has to receive."""
-        if self._inbox.ended and not self._closed and isinstance(failure := self._link.ending.failure, ReadTimeout):
-            self._no_pong(failure)
+        if self._inbox.ended and not self._closed and isinstance(silence := self._link.ending.cause, ReadTimeout):
+            self._no_pong(silence)
         return self._closed
 
-    def _no_pong(self, failure: ReadTimeout) -> None:
-        error = ServerTimeoutError(f"No PONG received after {(self._heartbeat or 0) / 2} seconds: {failure}")
-        error.__cause__ = failure
+    def _no_pong(self, silence: ReadTimeout) -> None:
+        error = ServerTimeoutError(f"No PONG received after {(self._heartbeat or 0) / 2} seconds: {silence}")
+        error.__cause__ = silence
         self._end(WSCloseCode.ABNORMAL_CLOSURE, error)
 
     async def __aenter__(self) -> Self:

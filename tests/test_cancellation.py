@@ -414,7 +414,8 @@ async def test_the_same_pool_with_all_its_lines_passes_the_check(tmp_path: Path,
 
 
 async def short_campaign(folder: Path, rounds: int = 20) -> None:
-    async with campaign(seed=1, folder=folder, patience=2) as requests:
+    # a WebSocket that was given up has a second to say so
+    async with campaign(seed=1, folder=folder, patience=8) as requests:
         for _ in range(rounds):
             await requests.run(25)
             await requests.assert_sound()

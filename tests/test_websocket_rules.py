@@ -475,6 +475,9 @@ async def test_a_message_of_pieces_that_is_broken_off_ends_the_connection(how: s
             async def pieces() -> AsyncIterator[bytes]:
                 while not ws._link.unsent():
                     yield bytes(1000)
+                    for _ in range(2):  # what is gathered goes out at a turn's end, piece by piece: far from where a peer counts as dead
+                        await asyncio.sleep(0)
+                assert not ws._link.outbox.paused
                 unsent.set()
                 if how == "cancelled":
                     await asyncio.sleep(60)

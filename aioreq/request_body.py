@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
@@ -210,16 +211,17 @@ def _is_plain(file: Any) -> bool:
     return hasattr(os, "pread") and (type(file) is FileIO or (type(file) is BufferedReader and type(file.raw) is FileIO))
 
 
-def default_json_dumps(value: Any) -> str:
-    """Compact JSON text; NaN and infinities, which JSON lacks (RFC 8259 section 6), are a ValueError."""
+@functools.cache
+def default_json_dumps() -> Callable[[Any], str]:
+    """What gives compact JSON text; NaN and infinities, which JSON lacks (RFC 8259 section 6), are a ValueError."""
     import json  # not at the start of a program that sends none
 
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # `json.dumps` makes one each time
 
 
 def encode_json(value: Any, dumps: Callable[[Any], str | bytes] | None = None) -> bytes:
     """UTF-8 JSON."""
-    encoded = (dumps or default_json_dumps)(value)
+    encoded = (dumps or default_json_dumps())(value)
     return encoded.encode() if isinstance(encoded, str) else encoded
 
 

@@ -361,33 +361,36 @@ async def test_one_upon_another(authority: Authority, ca: Path, version: ssl.TLS
 # Real peers
 
 
-async def line_of(server: subprocess.Popen[bytes], wanted: bytes) -> None:
+async def line_of(server: subprocess.Popen[bytes], wanted: bytes) -> bytes:
     """Reads on in a thread until a line of the server's has this in it."""
 
-    def read() -> None:
+    def read() -> bytes:
         assert server.stdout is not None
         while line := server.stdout.readline():
             if wanted in line:
-                return
+                return line
         raise AssertionError(f"{wanted!r} never came")
 
-    await asyncio.to_thread(read)
+    return await asyncio.to_thread(read)
+
+
+async def port_of(server: subprocess.Popen[bytes]) -> int:
+    """Once it listens."""
+    return int((await line_of(server, b"ACCEPT")).rpartition(b":")[2])
 
 
 @pytest.fixture
-def s_server(authority: Authority, tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[bytes], int]]]:
+def s_server(authority: Authority, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
     openssl = needed("openssl", "openssl")
     pem = tmp_path / "server.pem"
     pem.write_bytes(authority.issue("127.0.0.1"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     servers = []
 
-    def start(version: str) -> tuple[subprocess.Popen[bytes], int]:
-        command = [openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), f"-{version}", "-crlf"]
+    def start(version: str) -> subprocess.Popen[bytes]:
+        command = [openssl, "s_server", "-accept", "127.0.0.1:0", "-cert", str(pem), f"-{version}", "-crlf"]
         server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
         servers.append(server)
-        return server, port
+        return server
 
     yield start
     for server in servers:
@@ -403,8 +406,8 @@ RESPONSE = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"
 )
 async def test_keys_that_change(s_server: Any, ca: Path, version: str, command: bytes) -> None:
     """RFC 8446 section 4.6.3 and RFC 5246 section 7.4.1.1: on an idle connection, and right before a response."""
-    server, port = s_server(version)
-    await line_of(server, b"ACCEPT")
+    server = s_server(version)
+    port = await port_of(server)
     async with aioreq.Client(tls=TLS(ca=ca), timeout=20) as client:
         for number in range(3):
             asked = asyncio.ensure_future(client.get(f"https://127.0.0.1:{port}/{number}"))
@@ -454,8 +457,8 @@ async def mute(port: int, last: asyncio.Event) -> AsyncIterator[int]:
 
 async def test_an_upload_waits_while_the_peer_negotiates_anew(s_server: Any, ca: Path) -> None:
     """One that asks for it, and then says nothing, has no more of a body made than is sent: none of it would find an end in memory."""
-    server, port = s_server("tls1_2")
-    await line_of(server, b"ACCEPT")
+    server = s_server("tls1_2")
+    port = await port_of(server)
     taken, last = 0, asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:

@@ -27,6 +27,7 @@ from .urls import Origin, authority
 __all__ = ["Opener", "Route"]
 
 READ_BUFFER = 256 * 1024
+_OFF_THE_PAGE = 48
 
 
 class Route(NamedTuple):
@@ -48,7 +49,7 @@ class Opener:
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
         self._limits = limits
-        self._shared_buffer = bytearray(READ_BUFFER) if _reads_without_break(loop) else None
+        self._shared_buffer = _read_buffer() if _reads_without_break(loop) else None
 
     async def open(self, route: Route, opening: Opening) -> Connection:
         """A connection along the route, ready for its first exchange; `opening` is told each step.
@@ -136,6 +137,13 @@ class Opener:
     def _face(self, connection: Connection) -> BufferedFace:
         buffer = self._shared_buffer
         return BufferedFace(connection, bytearray(READ_BUFFER // 4) if buffer is None else buffer, buffer is not None or connection.secure)
+
+
+def _read_buffer() -> bytearray:
+    # What is allocated alone begins 16 bytes into a page, where the copy out of the kernel takes AMD's Zen 3 twice as long.
+    buffer = bytearray(READ_BUFFER + _OFF_THE_PAGE)
+    del buffer[:_OFF_THE_PAGE]  # moves its beginning, and no byte
+    return buffer
 
 
 def _reads_without_break(loop: asyncio.AbstractEventLoop) -> bool:

@@ -1,4 +1,5 @@
-"""The two ends of the usual WebSocket frame, compiled: what `_frames_py.py` does. Included by `_parser.pyx`, behind `_masking.pxi`.
+"""The two ends of the usual WebSocket frame, compiled: what `_frames_py.py` does. Included by `_parser.pyx`, behind `_masking.pxi` and
+`_gathered.pxi`.
 
 Everything that isn't usual, and what is wrong with it, is frames.py's business.
 """
@@ -86,3 +87,39 @@ def hand_on_whole(data not None, Py_ssize_t at, Py_ssize_t end, uint64_t most, o
         return at
     finally:
         PyBuffer_Release(&view)
+
+
+@cython.final
+cdef class Payload:
+    cdef Gathered _gathered
+
+    def __cinit__(self, int64_t total):
+        self._gathered = Gathered(total, 0, False)
+
+    @property
+    def filled(self):
+        return self._gathered.filled
+
+    def add(self, data not None, Py_ssize_t at, Py_ssize_t end):
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            if not 0 <= at <= end <= view.len or end - at > self._gathered._total - self._gathered.filled:
+                raise ValueError("more bytes than there are, or than there is room for")
+            self._gathered = self._gathered.with_room(end - at)
+            memcpy(self._gathered.end(), <const char*> view.buf + at, end - at)
+            self._gathered.filled += end - at
+        finally:
+            PyBuffer_Release(&view)
+
+    def room(self):
+        self._gathered = self._gathered.with_room(0)
+        return self._gathered
+
+    def landed(self, Py_ssize_t size):
+        if not 0 <= size <= len(self._gathered):
+            raise ValueError(f"{size} bytes can't have come into the room")
+        self._gathered.filled += size
+
+    def take(self):
+        return self._gathered.take() if self._gathered.filled == self._gathered._total else self._gathered.copy()

@@ -10,12 +10,13 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ._gathered_py import Gathered
 from ._masking_py import masked
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["forget_keys", "framed", "hand_on_whole"]
+__all__ = ["Payload", "forget_keys", "framed", "hand_on_whole"]
 
 _HEAD_7, _HEAD_16, _HEAD_64 = struct.Struct("!BB"), struct.Struct("!BBH"), struct.Struct("!BBQ")
 _KEYS = 256  # masking keys made at once: a system call for each would cost as much as a frame
@@ -74,3 +75,38 @@ def hand_on_whole(data: Buffer, at: int, end: int, most: int, on_piece: Callable
             on_piece(octets[at] & 0x0F, bytes(octets[start : start + length]), True, False)
             at = start + length
     return at
+
+
+class Payload:
+    """A frame's payload of `total` bytes on its way into one piece, `filled` of which are here. Memory grows with what arrives."""
+
+    __slots__ = ("_gathered", "_total")
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._gathered = Gathered(total, spare=False)
+
+    @property
+    def filled(self) -> int:
+        return self._gathered.filled
+
+    def add(self, data: Buffer, at: int, end: int) -> None:
+        """`data[at:end]` came."""
+        with memoryview(data) as octets:
+            if not 0 <= at <= end <= len(octets) or end - at > self._total - self._gathered.filled:
+                raise ValueError("more bytes than there are, or than there is room for")
+            self._gathered.room(end - at)[: end - at] = octets[at:end]
+            self._gathered.filled += end - at
+
+    def room(self) -> memoryview:
+        """Where what comes next may be put, to be told by `landed`."""
+        return self._gathered.room()
+
+    def landed(self, size: int) -> None:
+        if not 0 <= size <= len(self._gathered.room()):
+            raise ValueError(f"{size} bytes can't have come into the room")
+        self._gathered.filled += size
+
+    def take(self) -> bytes:
+        """What is here; nothing more is added."""
+        return self._gathered.copy()

@@ -1,5 +1,5 @@
-"""A body of declared length on its way into the one object that it will be, compiled: what `_gathered_py.py` does, without its copy.
-Included by `_parser.pyx`.
+"""A body of declared length, or a frame's payload, on its way into the one object that it will be, compiled: what `_gathered_py.py` does,
+without its copy. Included by `_parser.pyx`.
 
 The bytes object is written to while nobody else has it. What the outside gets is the room behind what has arrived, as a buffer that
 keeps this object alive. Knows no message around the body.
@@ -11,19 +11,21 @@ cdef enum:
 
 @cython.final
 cdef class Gathered:
-    """`filled` bytes of `total`; as a buffer, the room behind them."""
+    """`filled` bytes of `total`; as a buffer, the room behind them, with `spare` for a byte too many."""
 
     cdef PyObject* _bytes
     cdef int64_t _total
+    cdef bint _spare
     cdef Py_ssize_t _size
     cdef Py_ssize_t filled
     cdef Py_ssize_t _exports
     cdef bint _handed_on
 
-    def __cinit__(self, int64_t total, Py_ssize_t arrived=0):
+    def __cinit__(self, int64_t total, Py_ssize_t arrived=0, bint spare=True):
         cdef Py_ssize_t size = arrived * 2 if arrived * 2 > ROOM else ROOM
         self._bytes = NULL
         self._total = total
+        self._spare = spare
         self.filled = self._exports = 0
         self._handed_on = False
         self._size = <Py_ssize_t> total if total < size else size
@@ -37,7 +39,7 @@ cdef class Gathered:
 
     def __len__(self):
         # The byte behind the content of a bytes object is a NUL: here it is room for a byte too many, which must be noticed.
-        return self._size - self.filled + (self._size == self._total)
+        return self._size - self.filled + (self._spare and self._size == self._total)
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         if self._bytes == NULL or self._handed_on:
@@ -61,7 +63,7 @@ cdef class Gathered:
             return self
         if self._exports:
             # The loop still holds the last room: that one stays where it is.
-            larger = Gathered(self._total, wanted)
+            larger = Gathered(self._total, wanted, self._spare)
             memcpy(content(larger._bytes), content(self._bytes), self.filled)
             larger.filled = self.filled
             return larger

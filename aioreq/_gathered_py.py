@@ -1,4 +1,4 @@
-"""A body of declared length on its way into one piece, in plain Python. Knows no message around it."""
+"""A body of declared length, or a frame's payload, on its way into one piece, in plain Python. Knows no message around it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ ROOM = 1024 * 1024
 
 
 class Gathered:
-    """`filled` bytes of `total`, and room behind them: one byte more than the body needs, so that one too many is noticed."""
+    """`filled` bytes of `total`, and room behind them; with `spare` one byte more than the body needs, so that one too many is noticed."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._bytes = bytearray(min(total + 1, ROOM))
+    def __init__(self, total: int, spare: bool = True) -> None:
+        self._most = total + spare
+        self._bytes = bytearray(min(self._most, ROOM))
         self.filled = 0
 
     def room(self, count: int = 1) -> memoryview:
         """Behind what has arrived: for `count` bytes at least."""
         wanted = self.filled + count
         if wanted > len(self._bytes):
-            more = bytes(min(self._total + 1, wanted * 2) - len(self._bytes))
+            more = bytes(min(self._most, wanted * 2) - len(self._bytes))
             try:
                 self._bytes += more
             except BufferError:  # the loop still holds the last room: that one stays where it is

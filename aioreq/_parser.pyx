@@ -34,7 +34,7 @@ include "_gathered.pxi"
 include "_masking.pxi"
 include "_frames.pxi"
 
-__all__ = ["ChunkedDecoder", "Fields", "ResponseParser", "find", "forget_keys", "framed", "hand_on_whole", "masked"]
+__all__ = ["ChunkedDecoder", "Fields", "Payload", "ResponseParser", "find", "forget_keys", "framed", "hand_on_whole", "masked"]
 
 cdef const char* PREFIX = "HTTP/1."
 cdef const char* USUAL_VERSION = "HTTP/1.1 "

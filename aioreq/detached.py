@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .connection import Connection
 
-__all__ = ["Detached", "Taker"]
+__all__ = ["Detached", "HasRoom", "Taker"]
 
 
 class Taker(Protocol):
@@ -38,14 +38,21 @@ class Taker(Protocol):
         """The transport holds more than it should, or no longer."""
 
 
+class HasRoom(Protocol):
+    """Who wants what comes next in its own place."""
+
+    def room(self) -> Buffer:
+        """Where it may be put: the taker is given this very object with the bytes in it, before anything else happens here."""
+
+
 class Detached:
-    """What `StreamResponse.detach` gives: a transport, and what came behind the 101 with it."""
+    """What `StreamResponse.detach` gives: a transport, and what came behind the 101 with it. The taker may set who `gathers`."""
 
     __slots__ = ("_connection", "_lost", "_rest", "_taker", "gathers", "transport")
 
     def __init__(self, connection: Connection, transport: asyncio.Transport, rest: bytes) -> None:
         self.transport = transport
-        self.gathers = False
+        self.gathers: HasRoom | None = None
         self._connection = connection
         self._rest = rest
         self._taker: Taker | None = None
@@ -80,6 +87,10 @@ class Detached:
         self._connection.loop.call_soon(_abort_unsent, transport)  # uvloop writes at the end of a turn
 
     # -- the face's side
+
+    def room(self) -> Buffer:
+        assert self.gathers is not None
+        return self.gathers.room()
 
     def received(self, data: Buffer, size: int) -> None:
         if self._taker is None:  # it read on for a moment, as some transports may

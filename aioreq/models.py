@@ -316,9 +316,10 @@ class Request:
         for own, value in self._fields or ():
             if own.lower() == lowered:
                 return value
-        for default, value in self.defaults.pairs:
-            if default.lower() == lowered:
-                return value
+        if lowered in self.defaults.names:
+            for default, value in self.defaults.pairs:
+                if default.lower() == lowered:
+                    return value
         return None
 
     def remove_fields(self, *names: str) -> None:

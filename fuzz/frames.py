@@ -2,7 +2,7 @@
 
 Mutated frames go to a `FrameParser` in random pieces, and compressed messages on to a `Decompressor`; what comes is compared with what the
 whole gives. What is in a case is also sent: framed and masked by one twin, from memory of just its size, and read again by the book.
-Knows their contracts (`aioreq/frames.py`, `aioreq/permessage_deflate.py`), not how what is compiled of them was built.
+Knows their contracts (`aioreq/websocket/frames.py`, `permessage_deflate.py` beside it), not how what is compiled of them was built.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import Any, NamedTuple
 
 os.environ["AIOREQ_EXTENSIONS"] = "off"  # before the package: its own compiled twin has no sanitizer, and no place here
 
-from aioreq import _frames_py, _masking_py, frames
+from aioreq import _frames_py, _masking_py
 from aioreq.errors import LimitExceeded, RemoteProtocolError
+from aioreq.websocket import frames
 from aioreq.websocket.permessage_deflate import Compressor, Decompressor, Deflate
 
 from .worker import Finding, feed_exact, feed_plain, load_compiled, mutate
 
 CORPUS = Path(__file__).parent / "frames.txt"
 DOCUMENTED = (RemoteProtocolError, LimitExceeded)
-PURE = SimpleNamespace(masked=_masking_py.masked, framed=_frames_py.framed, hand_on_whole=_frames_py.hand_on_whole)
+PURE = SimpleNamespace(
+    masked=_masking_py.masked, framed=_frames_py.framed, hand_on_whole=_frames_py.hand_on_whole, Payload=_frames_py.Payload
+)
 
 WORDS = [
     *(
@@ -81,7 +84,7 @@ def load(twin: str, extension: str) -> Any:
 
 def run_on(twin: Any) -> None:
     """Have frames.py run on this twin."""
-    frames.framed, frames.hand_on_whole = twin.framed, twin.hand_on_whole
+    frames.framed, frames.hand_on_whole, frames.Payload = twin.framed, twin.hand_on_whole, twin.Payload  # type: ignore[misc]
 
 
 # --- verdicts
@@ -118,7 +121,10 @@ class Recorder:
 
 
 def judge(twin: Any, case: Case, cuts: tuple[int, ...]) -> tuple[Any, ...]:
-    """All that can be seen of the parser, then what was inflated; anything raised that isn't documented goes through."""
+    """All that can be seen of the parser, then what was inflated; anything raised that isn't documented goes through.
+
+    Where the parser has room for what comes, every other piece is put there; now and then what is gathered is asked for.
+    """
     run_on(twin)
     hand = feed_plain if twin is PURE else feed_exact
     terms = Deflate(server_no_context_takeover=case.alone)
@@ -147,9 +153,19 @@ def judge(twin: Any, case: Case, cuts: tuple[int, ...]) -> tuple[Any, ...]:
     parser = frames.FrameParser(recorder, case.limit, case.compressed)
     error, last = None, 0
     try:
-        for cut in (*cuts, len(case.wire)):
+        for number, cut in enumerate((*cuts, len(case.wire)), case.offset):
+            if number % 2 and parser.missing:
+                room = parser.room()
+                with memoryview(room) as view:
+                    size = min(len(view), cut - last)
+                    view[:size] = case.wire[last : last + size]
+                parser.feed(room, size)
+                last += size
+            if number % 5 == 0:
+                parser.hand_on()
             hand(lambda piece: parser.feed(memoryview(piece).cast("B")), case.wire[last:cut])
             last = cut
+        parser.hand_on()
     except DOCUMENTED as fault:
         if fault.close_code not in (1002, 1009):
             raise Finding(f"the close code of {fault!r} is {fault.close_code}") from fault

@@ -96,6 +96,7 @@ def judge(wire: bytes, cuts: Iterable[int] = (), *, max_message: int | None = RO
     try:
         for piece in pieces(wire, cuts):
             parser.feed(piece)
+        parser.hand_on()  # as at the end of a connection
     except Exception as fault:
         error = (type(fault).__name__, str(fault), getattr(fault, "limit", ""), getattr(fault, "close_code", None))
     return Verdict(recorder.events, error)

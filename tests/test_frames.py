@@ -270,6 +270,7 @@ def test_only_the_first_bytes_of_a_buffer_are_read() -> None:
         for size in range(len(wire) + 1):
             parser = FrameParser(recorder := Recorder(), None, False)
             parser.feed(make(wire + b"\xff" * 9), size)
+            parser.hand_on()
             assert recorder.events == judge(wire[:size]).events
             parser.feed(make(wire[size:]))
             assert recorder.events == judge(wire).events

@@ -408,6 +408,46 @@ async def test_the_server_closes_in_order(client: Client, code: int | None) -> N
         assert (await server.last()).close == (code or 1005, "")
 
 
+@pytest.mark.parametrize("begun", [frame(TEXT, b"beg", fin=False), frame(BINARY, fin=False), frame(TEXT, b"a", fin=False) + frame(PING)])
+@pytest.mark.parametrize("code", [1000, 1001, None, 4000])
+async def test_the_server_closes_amid_a_message(client: Client, begun: bytes, code: int | None) -> None:
+    """Section 5.5.1: behind a Close no data frame may follow, so that this message never ends. Who waits for it must be told."""
+
+    async def script(peer: Peer) -> None:
+        await peer.write(frame(TEXT, b"whole"), begun)
+        await peer.finish(code)
+
+    async with WebSocketServer(script) as server:
+        async with client.websocket(server.url) as ws:
+            got = []
+            with pytest.raises(WebSocketClosed, match=rf"closed the WebSocket \({code or 1005}\), in the middle of a message") as caught:
+                async for message in ws:
+                    got.append(message)  # noqa: PERF401 (what came before the error counts)
+            assert (got, caught.value.code, ws.close_code) == (["whole"], code or 1005, code or 1005)
+            with pytest.raises(WebSocketClosed, match="in the middle of a message"):
+                await ws.receive()
+            assert (await server.last()).close == (code or 1005, "")  # a right one, which is answered (section 7.1.5)
+        async with client.websocket(server.url) as ws:
+            assert await ws.receive() == "whole"
+            with pytest.raises(WebSocketClosed, match="in the middle of a message"):
+                async for piece in ws.receive_pieces():
+                    assert piece in ("beg", "a")
+
+
+async def test_a_message_that_our_own_close_cuts_off_is_no_error(client: Client) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.write(frame(TEXT, b"beg", fin=False))
+        await peer.until_close()
+        await peer.write(closing())
+        peer.hang_up()
+
+    async with WebSocketServer(script) as server, client.websocket(server.url) as ws:
+        reading = asyncio.ensure_future(anext(ws, "the end"))
+        await asyncio.sleep(0.01)
+        await ws.close()
+        assert await reading == "the end"
+
+
 async def test_the_server_closes_behind_its_messages(client: Client) -> None:
     async def script(peer: Peer) -> None:
         await peer.write(frame(TEXT, b"1"), frame(TEXT, b"2"))
@@ -818,8 +858,8 @@ async def test_a_pong_waits_while_the_server_takes_nothing(client: Client) -> No
 
 
 def by_hand(client: Client, url: str, **options: Any) -> WebSocketContext:
-    """A WebSocket whose control frames come among its messages."""
-    given = WebSocketOptions(None, None, 1000, 5, manual=True, **options)
+    """A WebSocket whose control frames come among its messages. The servers below don't hang up: it doesn't wait long for that."""
+    given = WebSocketOptions(None, None, 1000, 0.2, manual=True, **options)
     return WebSocketContext(client, url, (), False, given, {})
 
 

@@ -5,13 +5,18 @@ Knows no socket, no handshake and no text: payloads are handed on as they came, 
     parser = FrameParser(receiver, max_message=16 * 1024 * 1024, compressed=False)
     parser.feed(data)           bytes, a bytearray or a view of bytes; read during the call only, what is handed on is copied out
     parser.feed(data, size)     the same with its first `size` bytes
+    parser.room()               while `missing`: a buffer to write into what comes next, which is then fed: feed(room, size)
+    parser.hand_on()            gather no longer what is being gathered: what is here of it is handed on, the rest as it comes
 
 What section 5 forbids a server raises `RemoteProtocolError`, a message beyond `max_message` raises `LimitExceeded`, both from `feed`, at
 the header of the frame, with the code to close with in `close_code`. After an error, be it a callback's own, the parser is broken: it
 raises whatever is fed. The verdict never depends on how the bytes were split. Behind a close frame nothing is read (section 1.4), and
-feeding from inside a callback is an error. The rules, without a lenient switch: no masked frame; no reserved opcode; no reserved bit
-but RSV1, and that only on the first frame of a message, where compression was agreed; control frames whole and of 125 bytes at most;
-lengths in their shortest form; no frame of another message before one is whole.
+feeding from inside a callback is an error. The rules, without a lenient switch: no masked frame; no reserved opcode; no reserved bit but
+RSV1, and that only on the first frame of a message, where compression was agreed; control frames whole and of 125 bytes at most; lengths
+in their shortest form; no frame of another message before one is whole.
+
+A message in one frame that a feed's end cuts is gathered in its final place, and handed on when it is whole. `gathered` tells how much of
+one is here, `missing` how much isn't yet. Memory is taken as it arrives, whatever the header says.
 """
 
 from __future__ import annotations
@@ -27,10 +32,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 if TYPE_CHECKING or IMPLEMENTATION == "compiled":
-    from .._parser import forget_keys, hand_on_whole
+    from .._parser import Payload, forget_keys, hand_on_whole
     from .._parser import framed as framed
 else:
-    from .._frames_py import forget_keys, framed, hand_on_whole
+    from .._frames_py import Payload, forget_keys, framed, hand_on_whole
 
 __all__ = [
     *("BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT"),
@@ -46,6 +51,7 @@ MAX_CONTROL = 125  # bytes of a control frame's payload (section 5.5)
 _FIN, _RSV1, _RSV2, _RSV3, _MASK = 0x80, 0x40, 0x20, 0x10, 0x80
 _NAMES = {CONTINUATION: "continuation", TEXT: "text", BINARY: "binary", CLOSE: "close", PING: "ping", PONG: "pong"}
 _LONGEST_HEADER = 10  # bytes, of a frame without a key
+_LONGEST_TEXT = 1024 * 1024  # bytes that are gathered: it is decoded at once, where longer ones are as they come
 _NO_LIMIT = 1 << 63  # no length comes up to it
 # What is in a compressed message may be shorter than it: each frame and each block costs some bytes.
 _OVERHEAD, _OVERHEAD_SHARE = 1024, 16
@@ -59,7 +65,9 @@ class FrameReceiver(Protocol):
     """What a parser calls. An exception raised here comes out of `feed`, and the parser is broken."""
 
     def on_piece(self, kind: int, data: bytes, last: bool, compressed: bool, /) -> None:
-        """What one feed held of one frame of a message. `kind` is the message's, TEXT or BINARY; `last`: the message is whole.
+        """A message, what was gathered of one, or what one feed held of one of its frames.
+
+        `kind` is the message's, TEXT or BINARY; `last`: the message is whole.
 
         Only the last piece may be empty. `compressed`: by permessage-deflate; all of a message is, or nothing.
         """
@@ -75,8 +83,8 @@ class FrameParser:
     """
 
     __slots__ = (
-        *("_compressed", "_control", "_fin", "_held", "_kind", "_left", "_max", "_may_compress", "_opcode", "_receiver", "_room"),
-        "_state",
+        *("_compressed", "_control", "_fin", "_held", "_kind", "_left", "_max", "_may_compress", "_opcode", "_place", "_receiver", "_room"),
+        *("_state", "payload"),
     )
 
     def __init__(self, receiver: FrameReceiver, max_message: int | None, compressed: bool) -> None:
@@ -90,6 +98,8 @@ class FrameParser:
         self._opcode = 0
         self._fin = False
         self._control = bytearray()
+        self.payload: Payload | None = None  # that is gathered,
+        self._place: Buffer | None = None  # and the room that was given for it
         # and the message that it may be a part of; kind 0: none.
         self._kind = 0
         self._compressed = False
@@ -105,6 +115,8 @@ class FrameParser:
         at, end = 0, len(octets) if size < 0 else size
         view = None
         try:
+            if data is self._place:
+                at = self._landed(end)
             while at < end:
                 # nearly always: messages in one frame each, all of which is here
                 if not (self._left or self._kind or self._held):
@@ -179,6 +191,8 @@ class FrameParser:
             if self._room < 0:
                 raise too_long(self._max)
         self._left, self._opcode, self._fin = length, opcode, fin
+        if fin and length > end - at and not self._compressed and (opcode == BINARY or (opcode == TEXT and length <= _LONGEST_TEXT)):
+            self.payload = Payload(length)
         # Without a payload there is nothing to wait for.
         return at if length else self._payload(view, at, end)
 
@@ -189,6 +203,10 @@ class FrameParser:
     def _payload(self, view: memoryview, at: int, end: int) -> int:
         """Behind what is here of the payload that begins at `at`, or goes on there."""
         stop = min(end, at + self._left)
+        if self.payload is not None:
+            self.payload.add(view, at, stop)
+            self._arrived(self.payload, stop - at)
+            return stop
         piece = bytes(view[at:stop])
         self._left -= stop - at
         if self._opcode < CLOSE:
@@ -209,6 +227,48 @@ class FrameParser:
             stop = end  # what is behind it is nobody's
         self._receiver.on_control(self._opcode, payload)
         return stop
+
+    @property
+    def amid(self) -> bool:
+        """Whether a message has begun, and its last frame has not."""
+        return self._kind != 0
+
+    # -- a message that is gathered
+
+    @property
+    def gathered(self) -> int:
+        """Bytes of it that are here; `missing`: those that aren't yet."""
+        return 0 if self.payload is None else self.payload.filled
+
+    @property
+    def missing(self) -> int:
+        return 0 if self.payload is None else self._left
+
+    def room(self) -> Buffer:
+        if self.payload is None:
+            raise RuntimeError("room() outside a message that is being gathered")
+        self._place = None
+        self._place = self.payload.room()
+        return self._place
+
+    def hand_on(self) -> None:
+        payload = self.payload
+        self.payload = self._place = None
+        if payload is not None and payload.filled:
+            self._receiver.on_piece(self._kind, payload.take(), False, False)
+
+    def _landed(self, size: int) -> int:
+        assert self.payload is not None
+        self.payload.landed(size)
+        self._arrived(self.payload, size)
+        return size
+
+    def _arrived(self, payload: Payload, size: int) -> None:
+        self._left -= size
+        if not self._left:
+            kind, self._kind = self._kind, 0
+            self.payload = self._place = None
+            self._receiver.on_piece(kind, payload.take(), True, False)
 
 
 # --- what is sent

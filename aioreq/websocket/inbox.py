@@ -32,6 +32,13 @@ PIECE = 128  # what a piece weighs beside its bytes: a peer may send empty ones
 class InboxSource(Protocol):
     """What an inbox asks of the connection that fills it; nothing once that is gone."""
 
+    @property
+    def gathers(self) -> bool:
+        """Whether something of a message is kept there, to be put here when it is whole."""
+
+    def hand_on(self) -> None:
+        """Put it here now."""
+
     def go_on(self) -> None:
         """There is room again."""
 
@@ -46,8 +53,8 @@ class Inbox:
     """
 
     __slots__ = (
-        *("_inflater", "_message", "_plain", "_source", "_steps", "busy", "decodes", "ended", "ending", "held", "kind", "loop"),
-        *("paused", "pieces", "shut", "straight", "waiter"),
+        *("_inflater", "_message", "_plain", "_source", "_steps", "busy", "by_pieces", "decodes", "ended", "ending", "held", "kind"),
+        *("loop", "paused", "pieces", "shut", "straight", "waiter"),
     )
 
     def __init__(
@@ -69,6 +76,7 @@ class Inbox:
         self.shut = False  # what comes is dropped
         self.ended = False  # nothing will come
         self.busy = False
+        self.by_pieces = False  # and wants what there is of a message
         self.waiter: asyncio.Future[None] | None = None
         self.kind = BINARY
         self.straight = self._plain = inflater is None and decodes and not manual
@@ -86,6 +94,10 @@ class Inbox:
             waiter = self.waiter
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
+
+    def full(self, more: int = 0) -> bool:
+        """Whether no more of a message that nobody waits for should come, where `more` bytes of one are elsewhere."""
+        return self.held + more > HIGH_WATER and not self.shut and not (self.busy and len(self.pieces) < 2)
 
     def shut_out(self) -> bool:
         """Drop what comes from now on; what is here can still be read. Gives whether the source was paused, which it needn't be now."""
@@ -135,7 +147,10 @@ class Inbox:
     async def piece(self, reader: MessagePieces) -> str | bytes:
         """What comes next of the message that `reader` reads, or of the next one; the last may be empty."""
         self._begin()
+        self.by_pieces = True
         try:
+            if self._source is not None:
+                self._source.hand_on()
             message = self._message
             if reader.message is None:
                 if message is not None and message.reader is not None:
@@ -156,19 +171,19 @@ class Inbox:
                 if part or message.last:
                     return part
         finally:
-            self.busy = False
+            self.busy = self.by_pieces = False
 
     def fault(self, error: ProtocolError | UnicodeDecodeError) -> ProtocolError:
         """The error to raise for a message that breaks the rules; the connection is given up."""
         if isinstance(error, UnicodeDecodeError):
             what = f"WebSocket: a text message is no UTF-8: {error.reason} (RFC 6455 section 8.1)"
             error = RemoteProtocolError(what, close_code=INVALID_DATA)
+        if self._source is not None:
+            self._source.fail(error)
         self.pieces.clear()
         self.held = 0
         if self._message is not None:
             self._message.inflating = False
-        if self._source is not None:
-            self._source.fail(error)
         self.ending.fail(error)
         self.ending.for_reader()  # whoever reads on is told of the closing
         return error
@@ -217,7 +232,8 @@ class Inbox:
             if timer is not None:
                 timer.cancel()
         if due is not None and not self.pieces and not self.ended and self.loop.time() >= due - CLOCK_SLACK:
-            what = "no message" if self._message is None else "nothing more of a message that it had begun"
+            begun = self._message is not None or (self._source is not None and self._source.gathers)
+            what = "nothing more of a message that it had begun" if begun else "no message"
             raise ReadTimeout(f"{self.ending.peer} sent {what} within {self.loop.time() - began:.3f} s", request=self.ending.request)
 
     def _step(self) -> str | bytes | None:

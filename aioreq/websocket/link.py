@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Link", "WebSocketOptions"]
 
+IN_PLACE = 256 * 1024  # bytes that a message lacks and that are read into its own place: of fewer, one read may bring what follows too
 LINGER = 1.0  # seconds that a peer which broke the rules has to read what we say to it: closed at once, the system might drop that
 INTERNAL_ERROR = 1011
 _ORDERLY = frozenset({NORMAL, GOING_AWAY, NO_CODE})
@@ -56,7 +57,7 @@ class WebSocketOptions:
 class Ending:
     """How a WebSocket ends: what there is to say of it from the first sign on, without anything that the connection needs."""
 
-    __slots__ = ("_began", "_clock", "_failure", "asked", "cause", "code", "peer", "reason", "request", "why")
+    __slots__ = ("_began", "_clock", "_failure", "asked", "cause", "code", "cut", "peer", "reason", "request", "why")
 
     def __init__(self, clock: Callable[[], float], request: Request, peer: object) -> None:
         self._clock = clock
@@ -67,6 +68,7 @@ class Ending:
         self.asked = False  # this side began it
         self.code: int | None = None  # of the peer's close frame, as soon as it is here
         self.reason = ""
+        self.cut = False  # it came in the middle of a message, whose rest nobody can send any more (section 5.5.1)
         self.why = ""  # this side gave the connection up
         self.cause: Exception | None = None  # the transport's, or the time that passed
 
@@ -77,8 +79,8 @@ class Ending:
 
     @property
     def orderly(self) -> bool:
-        """Whether both sides said that they go, and nothing is wrong with it."""
-        return self.code in _ORDERLY or (self.asked and self.code is not None)
+        """Whether both sides said that they go, and nothing is wrong or missing."""
+        return self.code is not None and (self.asked or (self.code in _ORDERLY and not self.cut))
 
     @property
     def failure(self) -> AioreqError | None:
@@ -102,7 +104,8 @@ class Ending:
             said = f"{self.code}{self.reason and f', {self.reason!r}'}"
             if self.asked:
                 return f"the WebSocket to {self.peer} was closed by this side; the server answered with {said}"
-            return f"{self.peer} closed the WebSocket ({said}), {after}"
+            amid = ", in the middle of a message" if self.cut else ""
+            return f"{self.peer} closed the WebSocket ({said}){amid}, {after}"
         if self.why:
             return f"the WebSocket to {self.peer} was given up by this side, {after}: {self.why}"
         if self.asked:
@@ -138,7 +141,7 @@ class Link:
         self.keepalive = Keepalive(loop, self, options.ping_interval, options.ping_timeout)
         self.any = False  # of a message has come
         self.on_piece: Callable[[int, bytes, bool, bool], None] = self._first_piece
-        self._feed: Callable[[Buffer, int], None] = FrameParser(self, options.max_message, deflate is not None).feed
+        self._parser: FrameParser | None = FrameParser(self, options.max_message, deflate is not None)  # until the end
 
     def start(self) -> None:
         """From now on messages come. Errors: ConnectionLost."""
@@ -156,18 +159,30 @@ class Link:
     # -- detached.Taker
 
     def received(self, data: Buffer, size: int = -1) -> None:
+        parser = self._parser
+        if parser is None:
+            return
         self.keepalive.heard = True
         try:
-            self._feed(data, size)
+            parser.feed(data, size)
         except ProtocolError as error:
             self.fail(error)
+        if parser.payload is not None or self._detached.gathers is not None:
+            self._gather(parser)
         outbox = self.outbox
         if not outbox.gathered:
             outbox.wrote = False
         inbox = self.inbox
-        if inbox.held > HIGH_WATER and not inbox.shut:
+        if inbox.held > HIGH_WATER and inbox.full():
             inbox.paused = True
             self.transport.pause_reading()
+
+    def _gather(self, parser: FrameParser) -> None:
+        """A message is gathered as long as somebody waits for the whole of it, or it is so short that it would be kept anyway."""
+        inbox = self.inbox
+        if parser.payload is not None and (inbox.shut or inbox.by_pieces or inbox.full(parser.gathered)):
+            parser.hand_on()
+        self._detached.gathers = parser if parser.missing >= IN_PLACE and inbox.busy else None
 
     def eof(self) -> None:
         # The transport closes once what was written is out, which it may never be.
@@ -209,6 +224,7 @@ class Link:
             self.keepalive.pong(payload)
         elif opcode == CLOSE:
             self.ending.code, self.ending.reason = parse_close(payload)
+            self.ending.cut = self._parser is not None and self._parser.amid
         if self._manual and not self.closing:
             if opcode == CLOSE:
                 self.keepalive.stop(self.ending.closed)
@@ -230,6 +246,7 @@ class Link:
             self._end()  # the peer's was there, and waited for this answer
             return
         self.ending.asked = True
+        self.hand_on()
         if self.inbox.shut_out():
             self.transport.resume_reading()
         self._give_up_after(self._close_timeout)
@@ -271,7 +288,8 @@ class Link:
 
     def _end(self, limit: float = INFINITE) -> None:
         """Nothing that comes is of interest any more; the connection ends within the closing's limit."""
-        self._feed = self.on_piece = _nothing
+        self.hand_on()
+        self._parser, self.on_piece = None, _nothing
         self.outbox.shut()
         self.keepalive.stop(self.ending.closed)
         paused = self.inbox.end()
@@ -285,6 +303,15 @@ class Link:
             self._timer = self.loop.call_later(seconds, self.abort)
 
     # -- the inbox's, the outbox's and the keepalive's side
+
+    @property
+    def gathers(self) -> bool:
+        return self._parser is not None and self._parser.payload is not None
+
+    def hand_on(self) -> None:
+        if self._parser is not None:
+            self._parser.hand_on()
+        self._detached.gathers = None
 
     def go_on(self) -> None:
         self.keepalive.heard = True  # nothing could be while reading stood still

@@ -211,7 +211,7 @@ class WebSocket:
     @property
     def received(self) -> bool:
         """Whether anything of a message has ever come."""
-        return self._link.any
+        return self._link.any or self._link.gathers
 
     @property
     def closed(self) -> bool:

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Mapping
-from io import BufferedReader, FileIO
+from io import BufferedReader, BytesIO, FileIO
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -116,6 +116,7 @@ def _file_body(file: Any, what: str) -> StreamedBody:
     # Of a pipe, what there is now: `read` would wait until all that it was asked for has come.
     take = file.read1 if start is None and type(file) is BufferedReader else file.read
     plain = start is not None and _is_plain(file)
+    in_memory = type(file) is BytesIO  # a copy: less than the hop to a thread
 
     def read(at: int | None, most: int) -> bytes:
         # Each sending from its own place: an earlier one may still go on, to where a redirect came from before it had the whole file.
@@ -130,7 +131,8 @@ def _file_body(file: Any, what: str) -> StreamedBody:
         shared.senders += 1
         try:
             while left is None or left > 0:  # what is appended meanwhile isn't meant
-                data = await threads.run(read, at, FILE_CHUNK if left is None else min(FILE_CHUNK, left))
+                most = FILE_CHUNK if left is None else min(FILE_CHUNK, left)
+                data = read(at, most) if in_memory else await threads.run(read, at, most)
                 if not data:
                     return
                 yield data

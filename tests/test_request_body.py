@@ -481,3 +481,16 @@ async def test_what_cannot_be_replayed_does_not(server: Server, client: aioreq.C
     # Nothing of it may have been taken for a whole request.
     assert all(request.body == b"" for request in server.requests[before:])
     assert not any(request.complete for request in server.requests[before:])
+
+
+@pytest.mark.no_loop
+def test_what_is_in_memory_is_read_at_once() -> None:
+    file = io.BytesIO(b"a" * FILE_CHUNK + b"b")
+    chunks: Any = streamed(file).chunks()
+    for expected in (b"a" * FILE_CHUNK, b"b"):
+        with pytest.raises(StopIteration) as given:  # without a loop that could have waited for a thread
+            chunks.__anext__().send(None)
+        assert given.value.value == expected
+    with pytest.raises(StopAsyncIteration):
+        chunks.__anext__().send(None)
+    assert file.tell() == 0

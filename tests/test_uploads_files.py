@@ -432,9 +432,9 @@ async def test_one_file_in_several_requests(served: tuple[Server, aioreq.Client]
         file.write(b"0123456789" + data)
         file.seek(10)
         requests = []
-        for number in range(4):  # each begins while those before it are being read
+        for number in range(4):  # each begins while those before it are being read, but for what is read at once
             requests.append(asyncio.ensure_future(client.put(server.url + "/upload", content=file)))
-            while number == 0 and file.tell() == 10:  # noqa: ASYNC110
+            while number == 0 and file.tell() == 10 and not requests[0].done():  # noqa: ASYNC110
                 await asyncio.sleep(0)
         for response in await asyncio.gather(*requests):
             assert response.json() == answer_to(data)

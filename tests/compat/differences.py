@@ -53,8 +53,8 @@ DIFFERENCES: dict[str, Difference] = {
         "`max_redirects=0` is without end; the obsolete field `URI` is followed; a redirect that isn't followed stands in its own "
         "`history`; `requote_redirect_url` rewrites escapes of the `Location`; the fragment of the first URL is lost; a POST that becomes "
         "a GET keeps the user's `Content-Type`",
-        "0 allows none; `URI` is ignored, the history holds what came before; nothing legal in a `Location` is rewritten (the argument "
-        "has no effect); `real_url` inherits the fragment; what told of the body goes with it",
+        "0 allows none; `URI` is ignored, the history holds what came before; nothing legal in a `Location` is rewritten, as with "
+        "`requote_redirect_url=False`, whatever the argument says; `real_url` inherits the fragment; what told of the body goes with it",
         "`max_redirects=0` is endless; RFC 9110 sections 10.2.2 and 15.4",
     ),
     "credentials across origins": Difference(

@@ -305,3 +305,39 @@ async def test_nothing_waits_for_the_garbage_collector() -> None:
     finally:
         gc.enable()
     assert freed == ["ServerDisconnectedError", "ClientResponseError", "response", "session"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ("X: " + "y" * 9000, "max_field_size"),
+        ("\r\n".join(f"X{number}: y" for number in range(129)), "max_headers"),
+        ("\r\n".join(f"{'x' * 200}{number}: {'y' * 8189}" for number in range(127)), "max_line_size, max_field_size or max_headers"),
+    ],
+    ids=["field", "headers", "head"],
+)
+async def test_limits_are_named_as_their_users_know_them(fields: str, named: str) -> None:
+    async with Server() as server, face.ClientSession() as session:
+        server.script(f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{fields}\r\n\r\n".encode())
+        with pytest.raises(face.ClientResponseError, match=f"raise it with {named}") as caught:
+            await session.get(server.url)
+        assert "Limits" not in caught.value.message
+
+
+async def test_a_limit_that_only_the_core_knows_is_named_so() -> None:
+    async with Server() as server, face.ClientSession() as session:
+        server.script(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200 + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        with pytest.raises(face.ClientResponseError, match=r"Limits\(informational=\.\.\.\) of aioreq's own Client"):
+            await session.get(server.url)
+
+
+async def test_the_limit_of_connections_is_named_as_its_users_know_it() -> None:
+    async with Server() as server:
+        server.script(Stall(), path="/")
+        async with face.ClientSession(connector=face.TCPConnector(limit=1)) as session:
+            holding = asyncio.create_task(session._request("GET", server.url))
+            await server.until(lambda: bool(server.requests))
+            with pytest.raises(face.ConnectionTimeoutError, match=r"TCPConnector\(limit=\.\.\.\)"):
+                await session.get(server.url, timeout=face.ClientTimeout(connect=0.05))
+            holding.cancel()
+            await asyncio.wait([holding])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from types import MappingProxyType
+import importlib
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
+from peers import needed_module
+from yarl import URL
 
 import aioreq.compat.aiohttp as face
 from aioreq.testing import Close, Server, Stall
@@ -137,3 +141,77 @@ async def test_a_connector_that_asks_its_own_class(lib: Any) -> None:
         with pytest.raises(lib.ClientConnectorError):
             await session.get("http://127.0.0.1:1/")
         assert [(each["hostname"], each["host"], each["port"]) for each in found] == [("127.0.0.1", "127.0.0.1", 1)]
+
+
+async def test_a_session_tells_where_a_request_goes(lib: Any) -> None:
+    """aioresponses asks it."""
+    async with lib.ClientSession("http://here.test/a/") as session:
+        assert session._build_url("b?c=d") == URL("http://here.test/a/b?c=d")
+        assert session._build_url(URL("http://there.test/")) == URL("http://there.test/")
+    async with lib.ClientSession() as session:
+        assert session._build_url("/b") == URL("/b")
+
+
+async def test_a_response_made_by_hand(lib: Any) -> None:
+    """vcrpy and aioresponses play responses so; those that are recorded take the same way back."""
+    url, fields = URL("http://here.test/a"), CIMultiDict({"Content-Type": "application/json; charset=latin-1", "Set-Cookie": "a=b"})
+    info = lib.RequestInfo(url, "GET", CIMultiDictProxy(CIMultiDict()), url)
+    timer = lib.helpers.TimerNoop()
+    loop = asyncio.get_running_loop()
+    parts = {"writer": None, "continue100": None, "timer": timer, "request_info": info, "traces": [], "loop": loop, "session": None}
+    made = lib.ClientResponse("GET", url, stream_writer=SimpleNamespace(output_size=0), **parts)
+    made.status, made.reason = 404, "Gone"
+    made._headers = CIMultiDictProxy(fields)
+    made._raw_headers = tuple((name.encode(), value.encode()) for name, value in fields.items())
+    made.content = lib.StreamReader(lib.client_proto.ResponseHandler(loop=loop), limit=2**16, loop=loop)
+    made.content.feed_data(b'["\xe9"]')
+    made.content.feed_eof()
+    assert (made.headers["set-cookie"], made.content_type, made.charset) == ("a=b", "application/json", "latin-1")
+    assert made.raw_headers[1] == (b"Set-Cookie", b"a=b")
+    assert (made.history, made.ok, made.url, made.method) == ((), False, url, "GET")
+    made.cookies.load("c=d")
+    assert made.cookies["c"].value == "d"
+    assert await made.json() == ["\xe9"]
+    with timer, pytest.raises(lib.ClientResponseError, match="404, message='Gone'"):
+        made.raise_for_status()
+
+
+async def test_what_was_received_may_be_told_anew(lib: Any, server: Server) -> None:
+    """vcrpy puts a reader of its own in the place of one that it has read from."""
+    async with lib.ClientSession() as session, session.get(server.url) as response:
+        assert (response._headers, response._raw_headers) == (response.headers, response.raw_headers)
+        body = await response.read()
+        response.content = lib.StreamReader(lib.base_protocol.BaseProtocol(asyncio.get_running_loop()), limit=2**16)
+        response.content.feed_data(body)
+        response.content.feed_eof()
+        assert [piece async for piece in response.content.iter_chunked(1 << 20)] == [body]
+
+
+@pytest.mark.no_loop
+def test_what_annotations_name(lib: Any) -> None:
+    """kubernetes_asyncio imports them."""
+    client = importlib.import_module(f"{lib.__name__}.client")
+    for name in ("_BaseRequestContextManager", "_RequestContextManager", "_WSRequestContextManager"):
+        assert hasattr(getattr(client, name), "__aenter__"), name
+
+
+@pytest.mark.no_loop
+def test_time_limits_evolve(lib: Any) -> None:
+    """aiodocker, and much code beside it, changes one of them by the package attrs, of which aiohttp's classes are made."""
+    attr = needed_module("attr", "attrs")
+    changed = attr.evolve(lib.ClientTimeout(total=1, sock_read=2), total=None, connect=3)
+    assert changed == lib.ClientTimeout(connect=3, sock_read=2)
+    assert attr.asdict(changed) == {"total": None, "connect": 3, "sock_read": 2, "sock_connect": None, "ceil_threshold": 5}
+    assert attr.evolve(lib.ClientWSTimeout(ws_close=1), ws_receive=2) == lib.ClientWSTimeout(ws_receive=2, ws_close=1)
+
+
+async def test_the_cookies_of_a_jar(lib: Any) -> None:
+    """Programs that log in once keep them from here."""
+    jar = lib.CookieJar()
+    jar.update_cookies_from_headers(["a=1; Path=/", "b=2", "a=3; Path=/q/"], URL("http://www.here.test/q/w"))
+    jar.update_cookies({"c": "4"}, URL("http://there.test/"))
+    found = {place: {name: cookie.value for name, cookie in cookies.items()} for place, cookies in jar._cookies.items() if cookies}
+    assert {domain for domain, _ in found} == {"www.here.test", "there.test"}
+    assert found["www.here.test", ""] == {"a": "1"}
+    assert found["www.here.test", "/q"] == {"a": "3", "b": "2"}
+    assert found["there.test", ""] == {"c": "4"}

@@ -246,3 +246,53 @@ async def test_a_response_class_of_ones_own(lib: Any, web: Any) -> None:
         assert type(response) is Own
         assert await response.json() == {"own": "GET"}
         assert response.request_info.method == "GET"
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b""),
+        (b"HTTP/1.0 200 OK\r\n\r\n", b""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+    ids=["undeclared", "undeclared, 1.0", "a length", "chunked", "none"],
+)
+async def test_not_read_until_the_end_of_the_connection(lib: Any, wire: bytes, body: bytes) -> None:
+    async with Server() as server, lib.ClientSession(connector=lib.TCPConnector(force_close=True)) as session:
+        server.script(wire, Stall(), path="/", times=2)
+        async with session.get(server.url, read_until_eof=False) as response:
+            assert await response.read() == body
+        async with session.get(server.url, read_until_eof=False) as response:
+            assert (await response.content.read(), response.content.at_eof()) == (body, True)
+
+
+async def test_what_comes_where_no_body_is_wanted_is_no_other_response() -> None:
+    async with Server() as server, face.ClientSession() as session:
+        server.script(b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 500 Never\r\n\r\n", Stall(), path="/")
+        for expected in (200, 404):
+            async with session.get(server.url, read_until_eof=False) as response:
+                assert (response.status, await response.read() == b"") == (expected, expected == 200)
+
+
+@pytest.mark.parametrize("middlewares", [False, True], ids=["plain", "middlewares"])
+async def test_a_class_of_ones_own_is_started(lib: Any, server: Server, middlewares: bool) -> None:
+    """Before anybody else sees the response, once."""
+
+    class Own(lib.ClientResponse):  # type: ignore[misc, name-defined, unused-ignore]
+        starts = 0
+
+        async def start(self, connection: Any) -> Any:
+            started = await super().start(connection)
+            self.starts += 1
+            return started
+
+    async def seeing(request: Any, handler: Any) -> Any:
+        response = await handler(request)
+        assert response.starts == 1
+        return response
+
+    links = (seeing,) if middlewares else ()
+    async with lib.ClientSession(response_class=Own, middlewares=links) as session, session.get(server.url) as response:
+        assert (type(response), response.starts) == (Own, 1)

@@ -238,7 +238,7 @@ async def test_a_cancelled_waiter_gives_its_place_up() -> None:
             await asyncio.gather(*waiting, return_exceptions=True)
             await stage.ask(session, timeout=lib.ClientTimeout(total=0.5))
 
-    await same(play, routes=lambda server: server.route("*", Reply(200, [], "ok")), reuse=False)
+    await same(play, routes=lambda server: server.route("*", Reply(200, [], "ok")), wire=False)
 
 
 async def test_unix_sockets(tmp_path: Path) -> None:

@@ -382,3 +382,53 @@ async def test_a_resend_is_told(lib: Any, server: Server) -> None:
         *("request_start", *created, "request_end", "response_chunk_received"),
         *("request_start", "connection_reuseconn", "request_headers_sent", *created, "request_end", "response_chunk_received"),
     ]
+
+
+@pytest.mark.parametrize("lib", [ours, theirs], ids=["aioreq", "aiohttp"])
+async def test_what_a_trace_changes_of_the_headers_goes_out(lib: Any) -> None:
+    """As those do that hand on the context of a distributed trace; told again at each redirect, for what follows it."""
+    from aioreq.testing import httpbin
+
+    async def on_request_start(session: Any, context: Any, params: Any) -> None:
+        params.headers["traceparent"] = "00-1"
+        params.headers["X-Own"] = "changed"
+        params.headers.add("X-Two", "a")
+        params.headers.add("x-two", "b")
+        del params.headers["X-Ours"]
+
+    async def on_request_redirect(session: Any, context: Any, params: Any) -> None:
+        params.headers["traceparent"] += "-redirected"
+
+    config = lib.TraceConfig()
+    config.on_request_start.append(on_request_start)
+    config.on_request_redirect.append(on_request_redirect)
+    async with (
+        Server(routes=httpbin) as server,
+        lib.ClientSession(trace_configs=[config], headers={"X-Ours": "2", "X-Kept": "3"}) as session,
+    ):
+        async with session.get(f"{server.url}/redirect/2", headers={"X-Own": "1"}) as response:
+            assert response.request_info.headers["X-Own"] == "changed"
+        async with session.post(f"{server.url}/anything", json={}, headers={"X-Own": "1"}):
+            pass
+        sent = [
+            [(name.decode(), value.decode()) for name, value in request.headers if name[:2].lower() in (b"x-", b"tr")]
+            for request in server.requests
+        ]
+    always = [("X-Kept", "3"), ("X-Own", "changed"), ("X-Two", "a"), ("x-two", "b")]
+    parents = ["00-1", "00-1-redirected", "00-1-redirected-redirected", "00-1"]
+    assert [sorted(fields) for fields in sent] == [[*always[:3], ("traceparent", parent), always[3]] for parent in parents]
+
+
+async def test_credentials_that_a_trace_adds_stay_with_their_origin() -> None:
+    from aioreq.testing import httpbin
+
+    async def on_request_start(session: Any, context: Any, params: Any) -> None:
+        params.headers["Authorization"] = "Bearer secret"
+
+    config = ours.TraceConfig()
+    config.on_request_start.append(on_request_start)
+    async with Server(routes=httpbin) as here, Server(routes=httpbin) as there, ours.ClientSession(trace_configs=[config]) as session:
+        async with session.get(f"{here.url}/redirect-to?url={there.url}/redirect/1") as response:
+            assert response.status == 200
+        assert here.requests[0].header("authorization") == "Bearer secret"
+        assert [request.header("authorization") for request in there.requests] == [None, None]

@@ -278,3 +278,9 @@ def test_the_values(lib: Any) -> None:
     assert lib.WSMessage(lib.WSMsgType.TEXT, "[1]", "").json() == [1]
     assert lib.ClientWSTimeout(ws_close=1) == lib.ClientWSTimeout(None, 1)
     assert {code.name: code.value for code in lib.WSCloseCode} == {code.name: code.value for code in face.WSCloseCode}
+
+
+async def test_what_is_behind_a_websocket(lib: Any, rooms: Web) -> None:
+    """ccxt looks for messages that wait there, where there is something."""
+    async with lib.ClientSession() as session, session.ws_connect(rooms.url + "/echo") as ws:
+        assert ws._conn is None or hasattr(ws._conn.protocol, "_payload")

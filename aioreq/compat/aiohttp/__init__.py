@@ -17,6 +17,9 @@ if TYPE_CHECKING:
         abc as abc,
     )
     from . import (
+        base_protocol as base_protocol,
+    )
+    from . import (
         client as client,
     )
     from . import (
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     )
     from . import (
         client_middlewares as client_middlewares,
+    )
+    from . import (
+        client_proto as client_proto,
     )
     from . import (
         client_reqrep as client_reqrep,
@@ -288,10 +294,12 @@ __all__ = [
 _SUBMODULES = frozenset(
     [
         "abc",
+        "base_protocol",
         "client",
         "client_exceptions",
         "client_middleware_digest_auth",
         "client_middlewares",
+        "client_proto",
         "client_reqrep",
         "client_ws",
         "connector",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, getversion
 
 from ...errors import AioreqError
 from ...middlewares.base import in_time
@@ -44,7 +44,10 @@ class Answered(Exception):
 class Call:
     """What belongs to one call, from its first attempt to its last."""
 
-    __slots__ = ("_data", "_decode", "_given", "_hop", "_middlewares", "_request", "_response", "_session", "_traces", "_tracker")
+    __slots__ = (
+        *("_data", "_decode", "_given", "_hop", "_middlewares", "_request", "_response", "_session", "_told", "_told_version"),
+        *("_traces", "_tracker"),
+    )
 
     def __init__(
         self,
@@ -63,7 +66,8 @@ class Call:
         self._decode = decode
         self._traces: list[Trace] = []
         self._response: ClientResponse | None = None  # the one that a middleware gave last
-        self._given: CIMultiDict[str] = CIMultiDict()
+        self._given = self._told = CIMultiDict[str]()  # what whoever traces is told that goes out, and may change
+        self._told_version = 0
         request.extensions[CALL] = self
 
     # -- traces
@@ -75,11 +79,24 @@ class Call:
         request, session = self._request, self._session
         own: CIMultiDict[str] = CIMultiDict(headers or ())
         self._given = CIMultiDict([*(each for each in session._default_headers.items() if each[0] not in own), *own.items()])
+        self._told, self._told_version = self._given.copy(), getversion(self._given)  # type: ignore[arg-type]
         request.extensions["trace"] = Steps(self._traces, getattr(session.connector, "use_dns_cache", True)).step
         for config in configs:
             trace = Trace(session, config, config.trace_config_ctx(trace_request_ctx=context))
             await trace.send_request_start(request.method, request.url, self._given)
             self._traces.append(trace)
+        self._take_over(request)
+
+    def _take_over(self, request: Request) -> None:
+        """Have a request say what whoever traces has changed since it was last asked: the context of a distributed trace, say."""
+        told, given, version = self._told, self._given, getversion(self._given)  # type: ignore[arg-type]
+        if version == self._told_version:
+            return
+        changed = {name.lower() for name in (*told, *given) if told.getall(name, None) != given.getall(name, None)}
+        for name in changed:
+            request.headers.popall(name, None)
+        request.headers.extend([(name, value) for name, value in given.items() if name.lower() in changed])
+        self._told, self._told_version = given.copy(), version
 
     async def end(self, response: ClientResponse) -> None:
         """Tell of the response."""
@@ -98,11 +115,17 @@ class Call:
             return given
         return self._session._response_class._of(stream, self._session, self._traces)
 
+    def answered_by(self, response: ClientResponse) -> bool:
+        """Whether it is the middlewares' own, that was started for them."""
+        return response is self._response
+
     # -- attempts
 
     async def attempt(self, request: Request, client: Client, link: MiddleWare) -> StreamResponse:
         """The response to one attempt."""
         self._hop = request
+        if self._traces:
+            self._take_over(request)
         stream = await self._through(request, client, link)
         if self._traces and stream.status in _REDIRECTS and request.follow_redirects and stream.field(b"location"):
             redirect = self._session._response_class._of(stream, self._session)
@@ -127,6 +150,8 @@ class Call:
             if self._decode:
                 attach_decoder(stream)
             response = request.response = self._session._response_class._of(stream, self._session, self._traces)
+            if type(response) is not ClientResponse:
+                await response.start(response.connection)
             return response
 
         answering = build_client_middlewares(handler, self._middlewares)(made)

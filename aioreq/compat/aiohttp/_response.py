@@ -56,7 +56,6 @@ class ClientResponse:
     _read_bufsize: int | None = None
     _traces: Sequence[Trace] = ()
     _resolve_charset: Callable[[ClientResponse, bytes], str] | None = None
-    _own_headers: CIMultiDictProxy[str] | None = None
 
     def __init__(
         self,
@@ -151,11 +150,21 @@ class ClientResponse:
     @Once
     def headers(self) -> CIMultiDictProxy[str]:
         """The received fields."""
-        return self._head.headers.mapping
+        return self._headers
 
     @Once
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """The received fields as bytes, in their order."""
+        return self._raw_headers
+
+    # Where libraries that record and replay responses put their fields.
+
+    @Once
+    def _headers(self) -> CIMultiDictProxy[str]:
+        return self._head.headers.mapping
+
+    @Once
+    def _raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         return tuple(self._head.fields)
 
     @Once
@@ -170,8 +179,7 @@ class ClientResponse:
 
     @Once
     def _history(self) -> tuple[ClientResponse, ...]:
-        assert self._session is not None
-        return history_of(self._head.redirects, self._session)
+        return () if self._stream is None or self._session is None else history_of(self._stream.redirects, self._session)
 
     @Once
     def cookies(self) -> SimpleCookie:
@@ -331,6 +339,13 @@ class ClientResponse:
         return loads(body.decode(encoding or self.get_encoding())) if body else None
 
     # -- the end
+
+    def _end_unless_declared(self) -> None:
+        """Take a body that only the end of the connection would end (RFC 9112 section 6.3) for none."""
+        stream = self._head
+        if not (stream.status == 101 or stream.field(b"content-length") or stream.field(b"transfer-encoding")):
+            stream.abort()
+            self._body = b""
 
     @property
     def closed(self) -> bool:

@@ -7,13 +7,14 @@ import warnings
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict, istr
+from yarl import URL
 
 from ._options import RaiseForStatus
 from ._timeouts import ClientTimeout
 from .connector import BaseConnector
 from .helpers import BasicAuth
 from .http import HttpVersion
-from .typedefs import JSONEncoder, LooseHeaders
+from .typedefs import JSONEncoder, LooseHeaders, StrOrURL
 
 if TYPE_CHECKING:
     from .abc import AbstractCookieJar
@@ -26,6 +27,7 @@ class SessionSettings:
     """The attributes of a `ClientSession`."""
 
     _auto_decompress: bool
+    _base_url: URL | None
     _connector: BaseConnector | None = None
     _connector_owner: bool
     _cookie_jar: AbstractCookieJar
@@ -47,6 +49,11 @@ class SessionSettings:
         merged = CIMultiDict([(name, value) for name, value in self._default_headers.items() if name not in own])
         merged.extend(own)
         return merged
+
+    def _build_url(self, str_or_url: StrOrURL) -> URL:
+        """Where a request goes: libraries that answer in a server's place take it from inside, too."""
+        url = URL(str_or_url)
+        return url if self._base_url is None or url.absolute else self._base_url.join(url)
 
     @property
     def closed(self) -> bool:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from ...config import Timeout
 from .helpers import sentinel
 
-__all__ = ["DEFAULT_TIMEOUT", "ClientTimeout", "client_timeout", "session_timeout", "timeout_of"]
+__all__ = ["DEFAULT_TIMEOUT", "AttrsFields", "ClientTimeout", "client_timeout", "session_timeout", "timeout_of"]
+
+
+class AttrsFields:
+    """What the package attrs asks a class for, so that `attr.evolve` takes a dataclass as it takes aiohttp's own."""
+
+    def __get__(self, timeout: object, kind: type[Any]) -> Any:
+        try:
+            attr = import_module("attr")
+        except ImportError:
+            raise AttributeError("attrs isn't installed") from None
+        return attr.fields(attr.make_class(kind.__name__, [field.name for field in fields(kind)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class ClientTimeout:
     sock_read: float | None = None
     sock_connect: float | None = None
     ceil_threshold: float = 5
+
+    __attrs_attrs__ = AttrsFields()
 
 
 DEFAULT_TIMEOUT = ClientTimeout(total=5 * 60, sock_connect=30)

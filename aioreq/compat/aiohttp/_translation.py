@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -88,12 +89,27 @@ def connection_key(request: Request) -> ConnectionKey:
     )
 
 
+# What the words of an error advise to raise, by the names that a session, a request or a connector knows it by.
+_LIMIT = re.compile(r"Limits\((\w+)=\.\.\.\)")
+_NAMES = {
+    "head": "max_line_size, max_field_size or max_headers",
+    "field": "max_field_size",
+    "headers": "max_headers",
+    "connections": "TCPConnector(limit=...)",
+    "per_host": "TCPConnector(limit_per_host=...)",
+}
+
+
+def _in_their_names(limit: re.Match[str]) -> str:
+    return _NAMES.get(limit[1], f"{limit[0]} of aioreq's own Client")
+
+
 class _Told:
     """An error, and what is known about it."""
 
     def __init__(self, error: Any, session: ClientSession | None, reading: bool) -> None:
         self.error = error
-        self.words = str(error)
+        self.words = _LIMIT.sub(_in_their_names, str(error))
         self.request: Request | None = error.request
         self.session = session
         self.reading = reading

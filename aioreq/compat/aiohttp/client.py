@@ -18,7 +18,7 @@ from yarl import URL
 from ...errors import AioreqError, ConnectionLost
 from ...middlewares.decode import attach_decoder
 from ._calls import Answered, Call
-from ._contexts import _RequestContextManager, _SessionRequestContextManager
+from ._contexts import _BaseRequestContextManager, _RequestContextManager, _SessionRequestContextManager
 from ._options import DataOptions, RaiseForStatus, RedirectOptions, RequestOptions
 from ._preparing import MAX_REDIRECTS, Preparing
 from ._response import ClientResponse, check_sizes
@@ -56,6 +56,8 @@ __all__ = [
     "UploadTracker",
     "request",
 ]
+
+_WSRequestContextManager = _BaseRequestContextManager[ClientWebSocketResponse[bool]]  # libraries annotate by it
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -311,6 +313,10 @@ class ClientSession(WebSocketSession):
                     if decode:
                         attach_decoder(stream)
                     response = self._response_class._of(stream, self) if call is None else call.response_of(stream)
+                    if self._response_class is not ClientResponse and (call is None or not call.answered_by(response)):
+                        await response.start(response.connection)
+                    if not read_until_eof:
+                        response._end_unless_declared()
             if read_bufsize is not None:
                 response._read_bufsize = read_bufsize
             if sized:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, overload
 
 from ...errors import AioreqError, ProtocolError, ReadTimeout, WebSocketClosed
+from ._timeouts import AttrsFields
 from .client_exceptions import ClientConnectionResetError, ServerTimeoutError, WSMessageTypeError
 from .http_websocket import (
     WS_CLOSED_MESSAGE,
@@ -54,6 +55,8 @@ class ClientWSTimeout:
     ws_receive: float | None = None
     ws_close: float | None = None
 
+    __attrs_attrs__ = AttrsFields()
+
 
 DEFAULT_WS_CLIENT_TIMEOUT = ClientWSTimeout(ws_receive=None, ws_close=10.0)
 
@@ -63,6 +66,8 @@ class ClientWebSocketResponse(Generic[_DecodeText]):
 
     One task receives at a time. `reader` and `writer` are both the core's WebSocket.
     """
+
+    _conn: Any = None  # ccxt looks behind it for messages that wait, and does without
 
     def __init__(
         self,

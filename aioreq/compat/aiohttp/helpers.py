@@ -22,6 +22,7 @@ __all__ = [
     "ETag",
     "HeadersMixin",
     "MimeType",
+    "TimerNoop",
     "content_disposition_header",
     "encode_basic_auth",
     "guess_filename",
@@ -159,6 +160,16 @@ def parse_mimetype(mimetype: str) -> MimeType:
     kind, _, rest = ("*/*" if full == "*" else full).partition("/")
     subtype, _, suffix = rest.partition("+")
     return MimeType(kind, subtype, suffix, MultiDictProxy(parameters))
+
+
+class TimerNoop:
+    """What a response made by hand is given as its `timer`: it limits nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
 
 
 class HeadersMixin:

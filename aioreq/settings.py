@@ -30,7 +30,7 @@ from .urls import ParsedURL, append_missing, append_params, parse, query_names
 if TYPE_CHECKING:
     from .guard import Guard
 
-__all__ = ["Settings", "checked_base", "checked_proxies", "checked_tls", "default_fields", "jar_of"]
+__all__ = ["Settings", "capped", "checked_base", "checked_proxies", "checked_tls", "default_fields", "jar_of"]
 
 _REMEMBERED = 64  # combinations of options that make terms of their own
 
@@ -52,7 +52,7 @@ class Settings:
     settles_more: bool = field(init=False)  # for a request that names nothing but its URL
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "terms", _capped(self.terms, self.dialer.guard))
+        object.__setattr__(self, "terms", capped(self.terms, self.dialer.guard))
         object.__setattr__(self, "settles_more", bool(self.base or self.params is not None or self.terms.timeout.total is not None))
         object.__setattr__(self, "remembered", lru_cache(maxsize=_REMEMBERED, typed=True)(partial(_terms_of, self.terms)))
 
@@ -167,10 +167,10 @@ def _terms_of(terms: Terms, **own: Any) -> Terms:
     assert dialer is not None
     if "proxy" in own:
         own["proxies"] = checked_proxies(own.pop("proxy"), dialer)
-    return _capped(replace(terms, **own), dialer.guard)
+    return capped(replace(terms, **own), dialer.guard)
 
 
-def _capped(terms: Terms, guard: Guard | None) -> Terms:
+def capped(terms: Terms, guard: Guard | None) -> Terms:
     """The terms with their caps lowered to the guard's."""
     if guard is None:
         return terms

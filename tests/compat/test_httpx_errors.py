@@ -78,9 +78,10 @@ async def test_what_is_wrong_with_a_url(lib: Any, ours: Any) -> None:
                 await client.get(url)
 
 
-async def test_a_transport_that_was_closed(lib: Any, ours: Any, server: Server) -> None:
-    transport = ours.AsyncTransport()
-    await transport.aclose()
+async def test_a_connector_that_was_closed(lib: Any, ours: Any, server: Server) -> None:
+    connector = aioreq.Connector()
+    transport = ours.AsyncTransport(connector=connector)
+    await connector.close()
     with pytest.raises(lib.CloseError, match="closed"):
         await transport.handle_async_request(lib.Request("GET", server.url))
 
@@ -94,3 +95,21 @@ async def test_what_a_body_raises_arrives_as_it_is(lib: Any, ours: Any, server: 
         with pytest.raises(KeyError, match="mine"):
             await client.post(server.url, content=broken())
         assert client._transport.connector.stats().open == 0
+
+
+async def test_a_stream_of_the_other_library(lib: Any, ours: Any, server: Server) -> None:
+    class Body:
+        async def __aiter__(self) -> Any:
+            yield b"x"
+
+    async with ours.AsyncTransport() as transport:
+        with pytest.raises(TypeError, match=f"no stream of {lib.__name__},"):
+            await transport.handle_async_request(lib.Request("POST", server.url, stream=Body()))
+
+
+@pytest.mark.no_loop
+def test_without_asyncio(lib: Any, ours: Any) -> None:
+    transport = ours.AsyncTransport()
+    for call in (transport.handle_async_request(lib.Request("GET", "http://127.0.0.1/")), transport.aclose()):
+        with pytest.raises(RuntimeError, match="under trio"):
+            call.send(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.cookiejar
 import importlib
 import subprocess
 import sys
@@ -64,6 +65,22 @@ async def test_cookies_are_kept_sent_and_assigned(ours: Any, server: Server) -> 
         client.cookies = {"other": "3"}
         await client.get(f"{server.url}/get")
         assert dict(server.requests[-1].headers)[b"Cookie"] == b"other=3"
+
+
+async def test_a_jar_of_the_users_own_is_filled(lib: Any, ours: Any, server: Server) -> None:
+    class OwnJar(http.cookiejar.CookieJar):
+        pass
+
+    for face in (lib, ours):
+        jar = OwnJar()
+        async with face.AsyncClient(cookies=jar) as client:
+            await client.get(f"{server.url}/cookies/set?theirs=2")
+            assert client.cookies.jar is jar
+            assert [(cookie.name, cookie.value) for cookie in jar] == [("theirs", "2")]
+        given = lib.Cookies({"mine": "1"})
+        async with face.AsyncClient(cookies=given) as client:
+            await client.get(f"{server.url}/cookies/set?theirs=2")
+            assert dict(given) == {"mine": "1"}  # copied
 
 
 async def test_proxies_of_the_environment(ours: Any, tinyproxy: Proxy, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

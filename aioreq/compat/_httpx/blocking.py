@@ -60,8 +60,12 @@ class TransportBase:
             connector=connector,
             of_stream=_in_threads,
         )
-        self.connector = settled.connector
         self._requests = settled.requests
+
+    @property
+    def connector(self) -> Connector:
+        """See `AsyncTransport`."""
+        return self._settled.connector
 
     def handle_request(self, request: Any) -> Any:
         """The response, its body still arriving. Errors: the library's, each with the message of ours, which is its cause."""
@@ -73,12 +77,12 @@ class TransportBase:
         return library.blocking_response(response, ended, tracing)
 
     async def _exchange(self, request: Any) -> tuple[StreamResponse, bool, Tracing | None]:
-        made, pool = self._requests.of(request), self.connector.pool()
+        made, pool = self._requests.of(request), self._settled.pool()
         response, tracing = await exchanged(pool, made, request, self._settled.retries, self._library)
         return response, response.ended, tracing
 
     def close(self) -> None:
-        """Close every connection, unless the connector is shared."""
+        """Close every connection, unless the connector is shared; a later request opens new ones."""
         if self._settled.owned:
             background().wait(self.connector.close())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...errors import AioreqError
@@ -33,16 +34,21 @@ class ArrivingBody:
     def __init__(self, response: StreamResponse, stream: NetworkStream) -> None:
         self._response = response
         self._stream = stream
-        self._pieces: Any = response.iter_raw()
+        body = response._body
+        self._take: Callable[[], bytes | None] = body.take_chunk
+        self._wait: Callable[[], Coroutine[Any, Any, bytes]] = body.read_chunk
+        if response.request.terms.max_stream is not None:
+            pieces: Any = response.iter_raw()  # they count
+            self._take, self._wait = pieces.take, partial(anext, pieces, b"")
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            piece: bytes | None = self._pieces.take()
+            piece = self._take()
             if piece is None:
-                piece = await anext(self._pieces, b"")
+                piece = await self._wait()
         except AioreqError as error:
             raise self._library.error(error) from error
         if not piece:
@@ -66,7 +72,7 @@ class TracedBody(ArrivingBody):
     async def __anext__(self) -> bytes:
         if not self._begun:
             self._begun = True
-            await self._tracing.start("http11.receive_response_body")
+            await self._tracing.body()
         try:
             return await super().__anext__()
         except StopAsyncIteration:
@@ -101,7 +107,7 @@ class BlockingBody:
         if tracing is None:
             yield from self._received()
             return
-        background().wait(tracing.start("http11.receive_response_body"))
+        background().wait(tracing.body())
         try:
             yield from self._received()
         except Exception as error:

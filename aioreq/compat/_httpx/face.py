@@ -36,8 +36,8 @@ class _OnOurTransports:
         """The client's cookies; assignable."""
         try:
             return self._own_cookies
-        except AttributeError:  # the first time: those that it was made with
-            self._own_cookies = self._cookies_type(super().cookies)  # type: ignore[misc]
+        except AttributeError:  # the first time: in the jar that it was made with, which may be the user's own
+            self._own_cookies = self._cookies_type(super().cookies.jar)  # type: ignore[misc]
             return self._own_cookies
 
     @cookies.setter

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import finalize
 
 from ...detached import Detached
 from ...errors import AioreqError
@@ -27,7 +28,7 @@ _HIGH_WATER = 256 * 1024  # bytes that nobody has read: above, reading pauses
 class NetworkStream:
     """Facts by `get_extra_info`; behind a 101 `read`, `write` and `aclose`, too. It closes with its response."""
 
-    __slots__ = ("_core", "_response", "_wire")
+    __slots__ = ("__weakref__", "_core", "_response", "_wire")
 
     def __init__(self, response: StreamResponse, core: str) -> None:
         self._response = response
@@ -92,14 +93,11 @@ class NetworkStream:
                 self._wire = _Wire(self._response.detach())
             except AioreqError as error:
                 self._fail(kind, str(error), error)
+            finalize(self, self._wire.abandon).atexit = False  # not by `__del__`: one is made for each response, and few are taken
         return self._wire
 
     def _fail(self, kind: str, message: str, cause: BaseException) -> NoReturn:
         raise getattr(import_module(self._core), kind)(message) from cause
-
-    def __del__(self) -> None:
-        if self._wire is not None:
-            self._wire.abandon()
 
 
 class BlockingNetworkStream:

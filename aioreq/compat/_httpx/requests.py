@@ -11,9 +11,10 @@ from yarl import URL
 
 from ...errors import InvalidHeader, LocalProtocolError
 from ...headers import text
-from ...models import Request
+from ...models import Deadline, Request
 from ...request_body import StreamedBody, encode_content
 from ...request_head import MessageBlock
+from ...settings import capped
 from ...terms import Terms
 from ...urls import ParsedURL, parse
 from .library import Library
@@ -34,6 +35,7 @@ class Requests:
         self._library = library
         self._of_stream = of_stream  # what there is to send of one of the library's streams
         self._terms = terms
+        self._guard = None if terms.dialer is None else terms.dialer.guard
         self._urls: dict[Any, ParsedURL] = {}
         self._blocks: dict[tuple[tuple[bytes, bytes], ...], MessageBlock] = {}
         self._settled: dict[Any, Terms] = {}
@@ -51,9 +53,11 @@ class Requests:
         made.defaults = block = self._blocks.get(fields) or self._block(fields)
         made.stream = True
         given = extensions.get("timeout")
-        name = extensions.get("sni_hostname")
+        name = extensions.get("sni_hostname") or None
         key = (given.get("connect"), given.get("read"), given.get("write"), given.get("pool"), name) if given else name
-        made.terms = self._settled.get(key) or self._settle(key, given, name)
+        made.terms = terms = self._settled.get(key) or self._settle(key, given, name)
+        if terms.timeout.total is not None:  # a guard's, for each hop
+            made.deadline = Deadline(terms.timeout.total)
         stream = request.stream
         if type(stream) is self._library.ByteStream:
             content = b"".join(stream)
@@ -65,15 +69,23 @@ class Requests:
             elif block.length:
                 _check_length(0, block)
         else:
-            made.body = _streamed(self._of_stream(stream), block)
+            made.body = _streamed(self._of_stream(self._own(stream)), block)
         return made
 
-    def _parsed(self, place: tuple[bytes, bytes, int | None, bytes]) -> ParsedURL:
+    def _own(self, stream: Any) -> Any:
+        module = self._library.module
+        if not isinstance(stream, module.AsyncByteStream | module.SyncByteStream):
+            raise TypeError(f"the request's stream is no stream of {self._library.name}, whose requests this transport takes: {stream!r}")
+        return stream
+
+    def _parsed(self, place: tuple[bytes, bytes, int | None, bytes | str]) -> ParsedURL:
         scheme, host, port, target = place
         scheme = _WEBSOCKET.get(scheme, scheme)
         if scheme not in (b"http", b"https"):
             what = f"an unsupported protocol {text(scheme)!r}" if scheme else "no protocol: give http:// or https://"
             raise self._library.named("UnsupportedProtocol", f"the request's URL has {what}")
+        if isinstance(target, str):  # an extension's, as httpcore takes it
+            target = target.encode()
         if bad := _NOT_IN_TARGET.search(target):
             raise LocalProtocolError(f"the request's target: {bad[0]!r} at position {bad.start()} is not allowed there")
         if not target:
@@ -103,7 +115,7 @@ class Requests:
         return block
 
     def _settle(self, key: Any, given: dict[str, float | None] | None, name: Any) -> Terms:
-        terms = replace(self._terms, timeout=timeout_of(given or {}))
+        terms = capped(replace(self._terms, timeout=timeout_of(given or {})), self._guard)
         if name is not None:
             terms = replace(terms, tls=replace(terms.tls, server_hostname=text(name) if isinstance(name, bytes) else name))
         if len(self._settled) >= _REMEMBERED:

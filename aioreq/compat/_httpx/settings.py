@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import sys
 from math import inf
@@ -9,6 +10,7 @@ from typing import Any
 
 from ...config import TLS, Limits, Timeout
 from ...proxies import Proxy
+from ...trust import NAMED_BY
 from .library import Library
 
 __all__ = ["limits_of", "proxy_of", "timeout_of", "tls_of"]
@@ -34,7 +36,8 @@ def tls_of(library: Library, verify: Any, cert: Any, trust_env: bool) -> TLS:
     """What `verify` and `cert` say. True is whom the system trusts, read when the first https URL comes; the rest the library reads now."""
     if isinstance(verify, TLS):
         return verify
-    if isinstance(verify, bool) and cert is None:
+    named = not trust_env and any(map(os.environ.get, NAMED_BY))  # whom the environment trusts, which isn't asked
+    if isinstance(verify, bool) and cert is None and not (verify and named):
         return TLS(verify=verify)
     if isinstance(verify, ssl.SSLContext) and cert is None:
         return TLS(context=verify)

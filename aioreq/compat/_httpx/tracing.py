@@ -59,6 +59,10 @@ class Tracing:
         """The response's head is here."""
         await self.complete((b"HTTP/1.1", response.status, response._reason, list(response.fields)))
 
+    async def body(self) -> None:
+        """Its body is asked for."""
+        await self.start("http11.receive_response_body", request=self._request)
+
     async def close(self) -> None:
         """The response is closed, perhaps before its end."""
         self._step = ""

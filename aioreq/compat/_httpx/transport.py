@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from asyncio import get_running_loop
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -50,6 +51,7 @@ class Settled:
         if not http1:
             raise ValueError("http1=False: HTTP/1.1 is all that is spoken here")
         self.owned = connector is None
+        self._lock = threading.Lock()
         if connector is None:
             connector = Connector(
                 limits=limits_of(library, limits),
@@ -76,6 +78,15 @@ class Settled:
             ),
             of_stream,
         )
+
+    def pool(self) -> Pool:
+        """The running loop's. A transport that was closed opens again, as the library's do: another client may go on with it."""
+        with self._lock:
+            if self.owned and self.connector.closed:
+                dialer = self.connector.dialer  # the terms refer to it
+                self.connector = Connector(limits=self.connector.limits)
+                self.connector.dialer = dialer
+            return self.connector.pool()
 
 
 async def persistently(pool: Pool, request: Request, retries: int) -> StreamResponse:
@@ -111,6 +122,13 @@ async def exchanged(pool: Pool, made: Request, request: Any, retries: int, libra
         raise
     await tracing.head(response)
     return response, tracing
+
+
+def _check_loop() -> None:
+    try:
+        get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("no asyncio loop runs here, and aioreq knows no other: under trio take the library's own transport") from None
 
 
 def _as_it_is(stream: Any) -> Any:
@@ -157,17 +175,22 @@ class AsyncTransportBase:
             connector=connector,
             of_stream=_as_it_is,
         )
-        self.connector = settled.connector
         self._requests = settled.requests
         self._latest: Pool | None = None
+
+    @property
+    def connector(self) -> Connector:
+        """The connections: the connector that it was given, or one of its own, another one behind each `aclose`."""
+        return self._settled.connector
 
     async def handle_async_request(self, request: Any) -> Any:
         """The response, its body still arriving. Errors: the library's, each with the message of ours, which is its cause."""
         library = self._library
         pool = self._latest
         try:
-            if pool is None or pool.loop is not get_running_loop():
-                pool = self._latest = self.connector.pool()
+            if pool is None or pool.closed or pool.loop is not get_running_loop():
+                _check_loop()
+                pool = self._latest = self._settled.pool()
             made = self._requests.of(request)
             if self._settled.retries or "trace" in request.extensions:
                 return await self._at_length(pool, made, request)
@@ -182,9 +205,10 @@ class AsyncTransportBase:
         return self._library.response(response, tracing)
 
     async def aclose(self) -> None:
-        """Close every connection, unless the connector is shared."""
+        """Close every connection, unless the connector is shared; a later request opens new ones."""
         self._latest = None
         if self._settled.owned:
+            _check_loop()
             await self.connector.close()
 
     async def __aenter__(self) -> Self:

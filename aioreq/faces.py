@@ -62,6 +62,7 @@ class BufferedFace(_Face, asyncio.BufferedProtocol):
         if self.connection.gathers and self._without_break:
             self._room = self.connection.room()
             return self._room
+        self._room = None  # into the last one nothing came, if it is still here: TLS asks for a record's whose rest isn't
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
+from relay import GONE, pump
 from websocket_server import BINARY, PING, PONG, TEXT, Peer, WebSocketServer, closing, frame
 
 import aioreq
@@ -175,6 +177,61 @@ async def test_pieces_come_as_they_arrive(client: Client) -> None:
                 got += bytes(piece)  # type: ignore[arg-type]
             assert got == numbered(4 * MIB)
             assert await ws.receive() == "behind"
+
+
+class Sluice:
+    """A way to a server that lets so many bytes back, and the rest once it is opened."""
+
+    def __init__(self, port: int, most: int) -> None:
+        self.opened = asyncio.Event()
+        self._upstream, self._most = port, most
+
+    async def __aenter__(self) -> Sluice:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back, upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
+        upward = asyncio.create_task(pump(reader, upstream))
+        with contextlib.suppress(*GONE):
+            left = self._most
+            while left and (data := await back.read(min(left, READ))):
+                left -= len(data)
+                writer.write(data)
+            await self.opened.wait()
+            await pump(back, writer)
+        writer.close()
+        await upward
+
+
+async def test_a_record_that_comes_in_two_halves_is_read_where_it_belongs_then(authority: Authority) -> None:
+    """For its first half there was a room, and nothing came into it: once pieces are asked for, the whole must not be sought there."""
+    script = Halves()
+    script.go_on.set()
+    async with (
+        WebSocketServer(script, context=authority.server_context("127.0.0.1")) as server,
+        Sluice(server.port, MIB + 7777) as sluice,
+        Client(timeout=10, retry=0, verify=authority.client_context()) as client,
+        client.websocket(f"wss://127.0.0.1:{sluice.port}") as ws,
+    ):
+        waiting = asyncio.ensure_future(ws.receive())
+        face: Any = ws._link.transport.get_protocol()
+        await until(lambda: face._room is not None and ws._link._parser and ws._link._parser.gathered > MIB - 20_000)
+        waiting.cancel()
+        await asyncio.sleep(0)
+        pieces = ws.receive_pieces()
+        got = bytes(await anext(pieces))  # type: ignore[arg-type]
+        assert MIB - 20_000 < len(got) < MIB + 7777
+        sluice.opened.set()
+        async for piece in pieces:
+            got += bytes(piece)  # type: ignore[arg-type]
+        assert got == numbered(4 * MIB)
+        assert await ws.receive() == "behind"
 
 
 async def test_a_message_that_the_end_of_the_connection_cuts_off(client: Client) -> None:

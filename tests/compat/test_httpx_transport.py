@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -267,6 +269,30 @@ async def test_behind_a_101(lib: Any, client: Any, transport: Any, server: Serve
         with pytest.raises(core.ReadTimeout, match=r"0\.05 s"):
             await stream.read(1, timeout=0.05)
     assert transport.connector.stats().open == 0
+
+
+@pytest.mark.no_loop
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_behind_a_101_in_a_loop_that_was_closed_amid_a_read(lib: Any, ours: Any) -> None:
+    """Nothing holds the connection then: not for as long as the stream lives, that leads back to it."""
+
+    async def taken() -> Any:
+        request = lib.Request("GET", server.url, headers={"Connection": "Upgrade", "Upgrade": "capitals"})
+        response = await ours.AsyncTransport().handle_async_request(request)
+        stream = response.extensions["network_stream"]
+        assert await stream.read(5) == b"first"
+        asyncio.ensure_future(stream.read(1))  # noqa: RUF006 (nobody waits for it)
+        await asyncio.sleep(0)
+        return weakref.ref(stream)
+
+    with Server() as server:
+        server.script(SWITCHING + b"first", Stall())
+        loop = asyncio.new_event_loop()
+        stream = loop.run_until_complete(taken())
+        loop.close()
+        del loop
+        gc.collect()
+        assert stream() is None
 
 
 # -- cancellation

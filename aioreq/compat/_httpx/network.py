@@ -9,7 +9,7 @@ import asyncio
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import finalize
+from weakref import finalize, ref
 
 from ...detached import Detached
 from ...errors import AioreqError
@@ -93,7 +93,7 @@ class NetworkStream:
                 self._wire = _Wire(self._response.detach())
             except AioreqError as error:
                 self._fail(kind, str(error), error)
-            finalize(self, self._wire.abandon).atexit = False  # not by `__del__`: one is made for each response, and few are taken
+            finalize(self, _abandon, ref(self._wire)).atexit = False  # not by `__del__`: one is made for each response, and few are taken
         return self._wire
 
     def _fail(self, kind: str, message: str, cause: BaseException) -> NoReturn:
@@ -233,6 +233,12 @@ class _TLSFacts:
         if not binary_form:
             raise NotImplementedError("getpeercert(binary_form=True) gives the certificate, for a library that reads one")
         return self._known.certificate
+
+
+def _abandon(wire: ref[_Wire]) -> None:
+    # Weakly: in a loop that was closed amid a read, the wire leads to its reader, and so to the stream whose end is waited for.
+    if (left := wire()) is not None:
+        left.abandon()
 
 
 def _wake(future: asyncio.Future[None] | None) -> None:

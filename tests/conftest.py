@@ -126,6 +126,14 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Server, 
             yield server, client
 
 
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections: taken, but nobody listens, and nobody else can."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def authority() -> Authority:
     """A certificate authority that nobody trusts who isn't given its `ca`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -42,14 +42,6 @@ async def served(request: pytest.FixtureRequest, names: Names) -> AsyncIterator[
         verify = server.ca or True
         async with aioreq.Client(retry=0, verify=verify, limits=limits, timeout=Timeout(pool=5), resolver=names) as client:
             yield server, client
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections: taken, but nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 # Addresses

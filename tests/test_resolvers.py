@@ -361,22 +361,15 @@ def test_a_table_that_makes_no_sense(table: Any, kind: type[Exception], text: st
         assert text in str(caught.value)
 
 
-async def test_a_table_end_to_end(server: Server) -> None:
+async def test_a_table_end_to_end(server: Server, closed_port: int) -> None:
     table = {f"web.test:{server.port}": "127.0.0.1", "web.test": "127.0.0.2"}
     async with aioreq.Client(retry=0, resolver=table) as client:
         response = await client.get(f"http://web.test:{server.port}/id/1")
         assert response.text == "1"
         assert response.request.host == "web.test"
         with pytest.raises(aioreq.ConnectError, match=r"127\.0\.0\.2"):
-            await client.get(f"http://web.test:{free_port()}/")
+            await client.get(f"http://web.test:{closed_port}/")
     assert server.requests[0].header("host") == f"web.test:{server.port}"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 async def test_a_table_over_tls_checks_the_name(tmp_path: Path) -> None:

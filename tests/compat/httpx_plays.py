@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from aioreq.testing import Server
 
 from .httpx_stage import Play, Stage
 
-__all__ = ["asking", "free_port", "small"]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+__all__ = ["asking", "small"]
 
 
 def small(server: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import ssl
 import weakref
 from collections.abc import AsyncIterator
@@ -37,19 +36,16 @@ async def test_urls_of_other_schemes(lib: Any) -> None:
                 await session.get(url)
 
 
-async def test_nobody_listens(lib: Any) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+async def test_nobody_listens(lib: Any, closed_port: int) -> None:
     async with lib.ClientSession() as session:
         with pytest.raises(lib.ClientConnectorError) as caught:
-            await session.get(f"http://127.0.0.1:{port}/")
+            await session.get(f"http://127.0.0.1:{closed_port}/")
     error = caught.value
     assert type(error) is lib.ClientConnectorError
-    assert (error.host, error.port, error.ssl, error.errno) == ("127.0.0.1", port, True, 111)
+    assert (error.host, error.port, error.ssl, error.errno) == ("127.0.0.1", closed_port, True, 111)
     assert isinstance(error.os_error, ConnectionRefusedError)
     assert isinstance(error, OSError)
-    assert str(error).startswith(f"Cannot connect to host 127.0.0.1:{port} ssl:default [")
+    assert str(error).startswith(f"Cannot connect to host 127.0.0.1:{closed_port} ssl:default [")
 
 
 async def test_a_name_without_an_address(lib: Any) -> None:

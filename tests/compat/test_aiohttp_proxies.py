@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import warnings
 from pathlib import Path
@@ -56,11 +55,8 @@ async def test_a_proxy_that_refuses(lib: Any, nginx: WebServer, tinyproxy_auth: 
         assert caught.value.status == 407
 
 
-async def test_no_proxy_there(lib: Any, nginx: WebServer) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    async with lib.ClientSession(proxy=url) as session:
+async def test_no_proxy_there(lib: Any, nginx: WebServer, closed_port: int) -> None:
+    async with lib.ClientSession(proxy=f"http://127.0.0.1:{closed_port}") as session:
         for target in (nginx.url, nginx.tls_url):
             with pytest.raises(lib.ClientProxyConnectionError) as caught:
                 await session.get(target)

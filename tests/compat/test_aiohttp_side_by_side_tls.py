@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
-import socket
 import ssl
 from typing import Any
 
@@ -137,7 +136,7 @@ async def test_proxies(
 
 @pytest.mark.parametrize("kind", PROXIED)
 @pytest.mark.parametrize("answer", ["refused", "407", "502", "closes", "garbage", "resets"])
-async def test_proxies_that_fail(kind: str, answer: str) -> None:
+async def test_proxies_that_fail(kind: str, answer: str, closed_port: int) -> None:
     answers: dict[str, tuple[Step, ...]] = {
         "407": (b'HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm="x"\r\nContent-Length: 0\r\n\r\n',),
         "502": (b"HTTP/1.1 502 Bad Gateway\r\nX-A: 1\r\nContent-Length: 3\r\n\r\nbad",),
@@ -148,11 +147,7 @@ async def test_proxies_that_fail(kind: str, answer: str) -> None:
     steps = answers.get(answer, ())
 
     async def play(stage: Stage) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        stage.names |= {f":{port}": ":FREE", str(port): "FREE"}  # a number among the words, too
-        proxy = f"http://127.0.0.1:{port}" if answer == "refused" else stage.url
+        proxy = f"http://127.0.0.1:{closed_port}" if answer == "refused" else stage.url
         async with stage.lib.ClientSession() as session:
             await stage.ask(session, "POST", f"{'http' if kind == 'plain' else 'https'}://host.invalid/path", proxy=proxy)
 

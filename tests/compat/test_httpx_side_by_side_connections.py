@@ -13,7 +13,7 @@ from strict_tls import StrictServer
 from aioreq.testing import Authority, Close, HalfClose, Pause, ReadHead, ReadRequest, Reset, Server, Stall, StopReading
 
 from .httpx_casts import Cast
-from .httpx_plays import asking, free_port, small
+from .httpx_plays import asking, small
 from .httpx_stage import OK, Stage, same
 
 SOON = 0.15  # seconds that a time limit under test takes
@@ -23,18 +23,16 @@ LONG = 30  # one that must not come into it
 # -- nobody there
 
 
-async def test_nobody_listens(cast: Cast) -> None:
-    port = free_port()
-    await same(cast, asking(f"http://127.0.0.1:{port}/"))
+async def test_nobody_listens(cast: Cast, closed_port: int) -> None:
+    await same(cast, asking(f"http://127.0.0.1:{closed_port}/"))
 
 
 async def test_a_name_without_an_address(cast: Cast) -> None:
     await same(cast, asking("http://no-such-host.invalid/"))
 
 
-async def test_retries_of_connecting(async_cast: Cast) -> None:
-    port = free_port()
-    await same(async_cast, asking(f"http://127.0.0.1:{port}/", transport={"retries": 1}))
+async def test_retries_of_connecting(async_cast: Cast, closed_port: int) -> None:
+    await same(async_cast, asking(f"http://127.0.0.1:{closed_port}/", transport={"retries": 1}))
 
 
 # -- TLS

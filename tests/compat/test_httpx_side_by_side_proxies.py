@@ -14,7 +14,7 @@ from relay import Relay
 from aioreq.testing import Authority, Close, ReadHead
 
 from .httpx_casts import Cast
-from .httpx_plays import asking, free_port, small
+from .httpx_plays import asking, small
 from .httpx_stage import Stage, same
 
 
@@ -72,10 +72,9 @@ async def test_a_tunnel_that_is_refused(cast: Cast, authority: Authority, status
     await same(cast, play, routes=small, tls=authority)
 
 
-async def test_no_proxy_there(cast: Cast) -> None:
-    port = free_port()
-    await same(cast, asking("http://host.example/", transport={"proxy": f"http://127.0.0.1:{port}"}))
-    await same(cast, asking("https://host.example/", transport={"proxy": f"http://127.0.0.1:{port}"}))
+async def test_no_proxy_there(cast: Cast, closed_port: int) -> None:
+    await same(cast, asking("http://host.example/", transport={"proxy": f"http://127.0.0.1:{closed_port}"}))
+    await same(cast, asking("https://host.example/", transport={"proxy": f"http://127.0.0.1:{closed_port}"}))
 
 
 async def test_a_proxy_that_goes_away(cast: Cast) -> None:

@@ -41,9 +41,14 @@ AT_ONCE = ATTEMPT_DELAY * 0.6  # seconds, less than which nothing can have waite
 
 
 class Listener:
-    """Listens at one address; opened and closed like a file."""
+    """Listens at one address; opened and closed like a file. A port that it finds itself stays free for listeners at other addresses."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.everywhere = socket.socket()
+        if not port and ":" not in host:
+            self.everywhere.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.everywhere.bind(("", 0))
+            port = self.everywhere.getsockname()[1]
         self.socket = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=100)
         self.host, self.port = self.socket.getsockname()[:2]
 
@@ -63,6 +68,7 @@ class Listener:
 
     def __exit__(self, *exc_info: object) -> None:
         self.socket.close()
+        self.everywhere.close()
 
 
 class BlackHole(Listener):
